@@ -1,0 +1,39 @@
+# Runtime of every config: hooks, logging, environment. Deltas go into the configs.
+default_scope = 'mmpretrain'
+custom_imports = dict(imports=['mmssl_prior'], allow_failed_imports=False)
+
+default_hooks = dict(
+    runtime_info=dict(type='RuntimeInfoHook'),
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=100),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(type='CheckpointHook', interval=10, max_keep_ckpts=2),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    # Refuses a data pipeline whose random views would be the same in every epoch.
+    seeded_views=dict(type='SeededViewsHook'),
+    # Undecodable images are replaced and counted; above the limit training stops and names them.
+    undecodable_images=dict(type='UndecodableImagesHook', limit=100),
+    # Counts the training labels for an EmpiricalPrior that names no counts.
+    fit_prior=dict(type='FitPriorHook'))
+
+env_cfg = dict(
+    cudnn_benchmark=True,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'))
+
+# Named here since MMEngine's default wrapper takes device ids, which CPU ranks refuse. Batch
+# normalisation reduces over ranks itself, so buffers are not broadcast.
+model_wrapper_cfg = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
+
+# Views and patch dropping are functions of this seed, whatever the number of ranks and workers.
+randomness = dict(seed=0)
+
+log_level = 'INFO'
+log_processor = dict(window_size=10)
+# For TensorBoard or Weights & Biases add dict(type='TensorboardVisBackend') or
+# dict(type='WandbVisBackend', init_kwargs=dict(project=...)) to vis_backends.
+vis_backends = [dict(type='LocalVisBackend')]
+visualizer = dict(type='UniversalVisualizer', vis_backends=vis_backends)
+
+load_from = None
+resume = False

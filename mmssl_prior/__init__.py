@@ -1,0 +1,17 @@
+"""Self-supervised pretraining with prior-matched prototypes, as an OpenMMLab plugin.
+
+Importing the package registers its classes into MMPretrain's registries, so
+that a config needs one line::
+
+    custom_imports = dict(imports=['mmssl_prior'], allow_failed_imports=False)
+"""
+
+from mmssl_prior._compat import check_stack
+from mmssl_prior.version import __version__
+
+# Before the rooms: their imports would fail with a traceback where this names the remedy.
+check_stack()
+
+from mmssl_prior import datasets, engine, evaluation, functional, models  # noqa: E402
+
+__all__ = ['__version__', 'datasets', 'engine', 'evaluation', 'functional', 'models']

@@ -1,0 +1,152 @@
+"""The gate at import: one provider of each OpenMMLab package, in a supported version.
+
+The plugin does not list these packages among its requirements, since
+installing it must not replace the ones a user has. Two providers share the
+import names: the maintained forks (``onedl-*``) and upstream. Both in one
+environment overwrite each other's files.
+"""
+
+import ctypes
+import importlib
+import re
+from dataclasses import dataclass
+from importlib import metadata
+from types import ModuleType
+
+from packaging.version import Version
+
+__all__ = ['check_stack']
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A distribution that provides an import name, with the versions that are supported."""
+
+    distribution: str
+    minimum: str
+    below: str
+
+    def __str__(self) -> str:
+        return f"'{self.distribution}>={self.minimum},<{self.below}'"
+
+
+ONEDL = {
+    'mmengine': Requirement('onedl-mmengine', '0.10.12', '1.0'),
+    'mmcv': Requirement('onedl-mmcv', '2.3.6', '3.0'),
+    'mmpretrain': Requirement('onedl-mmpretrain', '1.3.6', '2.0'),
+}
+UPSTREAM = {
+    'mmengine': Requirement('mmengine', '0.10.7', '1.0'),
+    'mmcv': Requirement('mmcv-lite', '2.2.0', '3.0'),
+    'mmpretrain': Requirement('mmpretrain', '1.2.0', '2.0'),
+}
+# Every distribution known to provide the import name.
+PROVIDERS = {
+    'mmengine': ('onedl-mmengine', 'mmengine', 'mmengine-lite'),
+    'mmcv': ('onedl-mmcv', 'mmcv', 'mmcv-lite', 'mmcv-full'),
+    'mmpretrain': ('onedl-mmpretrain', 'mmpretrain'),
+}
+# The shared libraries that the OpenCV wheels expect from the system, and their Debian packages.
+SYSTEM_LIBRARIES = {
+    'libGL.so.1': 'libgl1',
+    'libgthread-2.0.so.0': 'libglib2.0-0',
+    'libglib-2.0.so.0': 'libglib2.0-0',
+    'libxcb.so.1': 'libxcb1',
+    'libSM.so.6': 'libsm6',
+    'libICE.so.6': 'libice6',
+    'libXext.so.6': 'libxext6',
+    'libXrender.so.1': 'libxrender1',
+    'libX11.so.6': 'libx11-6',
+    'libstdc++.so.6': 'libstdc++6',
+}
+# Those of the list that importing cv2 loads; looked for together, so that one line names all.
+LOADED_AT_IMPORT = ('libGL.so.1', 'libgthread-2.0.so.0', 'libxcb.so.1')
+
+
+def _fail(message: str) -> ImportError:
+    # `name` lets the command line tools tell the gate from an import that is broken.
+    return ImportError(f'mmssl_prior: {message}', name='mmssl_prior')
+
+
+def _installed(name: str) -> dict[str, str]:
+    """Distribution to version, of those installed that provide the import name."""
+    found = {}
+    for distribution in PROVIDERS[name]:
+        try:
+            found[distribution] = metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _missing_library(error: ImportError) -> str | None:
+    match = re.match(r'(lib\S+\.so\S*): cannot open shared object file', str(error))
+    return match.group(1) if match else None
+
+
+def _system_packages(library: str) -> str:
+    """The command that installs what provides the library and others that are missing too."""
+    missing = [library]
+    for other in LOADED_AT_IMPORT:
+        try:
+            ctypes.CDLL(other)
+        except OSError:
+            missing.append(other)
+    packages = sorted({SYSTEM_LIBRARIES[lib] for lib in missing if lib in SYSTEM_LIBRARIES})
+    if not packages:
+        return f'install the system package that holds {library} (apt-file search {library})'
+    return f'apt-get install {" ".join(packages)}'
+
+
+def _import(name: str, remedy: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name == 'cv2':
+            raise _fail('OpenCV is not installed; run: pip install opencv-python') from None
+        if error.name != name:
+            raise
+        raise _fail(f'{name} is not installed; run: {remedy}') from None
+    except ImportError as error:
+        library = _missing_library(error)
+        if library is None:
+            raise
+        raise _fail(
+            f'OpenCV needs the system library {library}; run: {_system_packages(library)}'
+        ) from None
+
+
+def check_stack() -> None:
+    """Imports mmengine, mmcv (and with it OpenCV) and mmpretrain in supported versions.
+
+    Raises:
+        ImportError: With one line that names the command to run, and with
+            ``name='mmssl_prior'``.
+    """
+    installed = {name: _installed(name) for name in PROVIDERS}
+    doubled = sorted({d for found in installed.values() if len(found) > 1 for d in found})
+    everything = sorted({d for found in installed.values() for d in found})
+    upstream = any(not d.startswith('onedl-') for d in everything)
+    stack = UPSTREAM if upstream else ONEDL
+    install_all = 'pip install ' + ' '.join(map(str, ONEDL.values()))
+    if doubled:
+        raise _fail(
+            f'{" and ".join(doubled)} overwrite each other; run: '
+            f'pip uninstall -y {" ".join(everything)} && {install_all}'
+        )
+    for name, requirement in stack.items():
+        # In an environment with nothing, one command brings everything.
+        remedy = f'pip install {requirement}' if everything else install_all
+        if installed[name]:
+            # The distribution is recorded as installed: only its files can be missing.
+            remedy = f'pip install --force-reinstall --no-deps {requirement}'
+        module = _import(name, remedy)
+        distribution, found = next(
+            iter(installed[name].items()), (name, getattr(module, '__version__', '0'))
+        )
+        if not Version(requirement.minimum) <= Version(found) < Version(requirement.below):
+            raise _fail(
+                f'{distribution} {found} is not supported '
+                f'(>={requirement.minimum},<{requirement.below}); '
+                f'run: pip install {requirement}'
+            )

@@ -1,0 +1,79 @@
+"""Datasets that survive an undecodable image."""
+
+from ..errors import UserError
+from .samplers.epoch_index import EpochIndex, index_generator
+from .transforms.load_image import UndecodableImage
+
+__all__ = ['SkipUndecodable']
+
+REPLACEMENT = 1  # a stream of its own, apart from those of the views
+
+
+class SkipUndecodable:
+    """Mixin that takes another image where one cannot be decoded.
+
+    Put it before an MMEngine ``BaseDataset`` whose pipeline begins with
+    :class:`LoadImage`. The replacement is a function of (seed, epoch, index
+    as drawn, attempt), so that a run stays reproducible; the files left out
+    are noted in the returned sample's ``data_samples`` as ``undecodable``, a
+    tuple of (path, reason), for :class:`UndecodableImagesHook` to count. An
+    evaluation (``test_mode=True``) must not swap images: there the first
+    undecodable one is an error.
+
+    Raises:
+        UserError: In test mode, or if ten attempts in a row fail.
+    """
+
+    max_attempts = 10
+
+    def __getitem__(self, idx):
+        if idx < 0:
+            idx = len(self) + idx
+        failed, current = {}, idx
+        for attempt in range(self.max_attempts):
+            try:
+                sample = super().__getitem__(current)
+            except UndecodableImage as error:
+                if self.test_mode:
+                    raise UserError(
+                        f'{error}; an evaluation skips no image: restore the '
+                        'file or take it off the list'
+                    ) from error
+                failed[int(current)] = (error.path, error.reason)
+                if len(failed) == len(self):
+                    break
+                current = self.replacement(idx, attempt, set(failed))
+            else:
+                return _noted(sample, tuple(failed.values()))
+        files = ', '.join(f'{path} ({reason})' for path, reason in failed.values())
+        raise UserError(
+            f'{len(failed)} images drawn in a row cannot be decoded; restore '
+            f'them or check data_root: {files}'
+        )
+
+    def replacement(self, idx, attempt, failed):
+        """Index of the image to try instead.
+
+        Args:
+            idx (int): The index that was asked for.
+            attempt (int): Number of replacements so far.
+            failed (set[int]): Indices known to fail; fewer than all.
+
+        Returns:
+            EpochIndex: Uniform over the others.
+        """
+        rng = index_generator(idx, attempt, REPLACEMENT)
+        choice = int(rng.integers(len(self) - len(failed)))
+        for taken in sorted(failed):
+            choice += choice >= taken
+        return EpochIndex.of(idx).moved_to(choice)
+
+
+def _noted(sample, failed):
+    """The sample, with the files it stands in for."""
+    if not failed:
+        return sample
+    if 'data_samples' in sample:
+        sample['data_samples'].set_metainfo(dict(undecodable=failed))
+        return sample
+    return {**sample, 'undecodable': failed}

@@ -1,0 +1,20 @@
+"""Transforms: from a file to views that can be drawn again."""
+
+from .load_image import LoadImage, UndecodableImage
+from .seeded_color import SeededColorJitter, SeededGaussianBlur, SeededGrayscale, SeededSolarize
+from .seeded_crop import SeededFlip, SeededRandomResizedCrop
+from .seeded_multi_view import SeededMultiView
+from .seeded_transform import SeededTransform
+
+__all__ = [
+    'LoadImage',
+    'SeededColorJitter',
+    'SeededFlip',
+    'SeededGaussianBlur',
+    'SeededGrayscale',
+    'SeededMultiView',
+    'SeededRandomResizedCrop',
+    'SeededSolarize',
+    'SeededTransform',
+    'UndecodableImage',
+]

@@ -1,0 +1,111 @@
+"""Seeded geometric augmentations: random resized crop and flip."""
+
+import math
+
+import torchvision.transforms.functional as F
+from mmpretrain.registry import TRANSFORMS
+from torchvision.transforms import InterpolationMode
+
+from .seeded_transform import SeededTransform, check_probability, check_range
+
+__all__ = ['SeededFlip', 'SeededRandomResizedCrop']
+
+
+@TRANSFORMS.register_module()
+class SeededRandomResizedCrop(SeededTransform):
+    r"""Crop of random area and aspect ratio, resized.
+
+    .. math::
+        A \sim U(s_0, s_1)\,HW, \qquad \log r \sim U(\log r_0, \log r_1),
+        \qquad w = \sqrt{A r}, \quad h = \sqrt{A / r}
+
+    A crop that does not fit is drawn again, up to ten times; then the largest
+    central one of an allowed ratio is taken. Arguments are those of
+    MMPretrain's ``RandomResizedCrop``; distribution and antialiased
+    resampling are torchvision's (which released MSN uses).
+
+    Args:
+        scale (int | Sequence[int]): Output size, (height, width) or a number
+            for a square.
+        crop_ratio_range (Sequence[float]): Range (s_0, s_1) of the area.
+            Defaults to (0.08, 1.0).
+        aspect_ratio_range (Sequence[float]): Range (r_0, r_1) of width over
+            height. Defaults to (3/4, 4/3).
+        interpolation (str): 'nearest', 'bilinear', 'bicubic', 'box',
+            'hamming' or 'lanczos'. Defaults to 'bilinear'.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+    """
+
+    attempts = 10
+
+    def __init__(
+        self,
+        scale,
+        crop_ratio_range=(0.08, 1.0),
+        aspect_ratio_range=(3 / 4, 4 / 3),
+        interpolation='bilinear',
+    ):
+        size = (scale, scale) if isinstance(scale, int) else tuple(scale)
+        if len(size) != 2 or not all(isinstance(s, int) and s > 0 for s in size):
+            raise ValueError(f'scale must be a positive integer or (height, width), got {scale}')
+        self.scale = size
+        self.crop_ratio_range = check_range('crop_ratio_range', crop_ratio_range, 0, 1)
+        self.aspect_ratio_range = check_range('aspect_ratio_range', aspect_ratio_range, 0)
+        if self.crop_ratio_range[1] == 0 or self.aspect_ratio_range[0] == 0:
+            raise ValueError('ranges of area and aspect ratio must not be zero')
+        self.interpolation = InterpolationMode(interpolation).value
+
+    def draw(self, width, height, rng):
+        """Random crop of an image of this size.
+
+        Returns:
+            tuple[int]: top, left, height, width.
+        """
+        low, high = self.aspect_ratio_range
+        for _ in range(self.attempts):
+            area = width * height * rng.uniform(*self.crop_ratio_range)
+            ratio = math.exp(rng.uniform(math.log(low), math.log(high)))
+            w = round(math.sqrt(area * ratio))
+            h = round(math.sqrt(area / ratio))
+            if 0 < w <= width and 0 < h <= height:
+                top = int(rng.integers(height - h + 1))
+                left = int(rng.integers(width - w + 1))
+                return top, left, h, w
+        ratio = min(max(width / height, low), high)
+        w = min(width, round(height * ratio))
+        h = min(height, round(width / ratio))
+        return (height - h) // 2, (width - w) // 2, h, w
+
+    def apply(self, image, rng):
+        """Crop and resize."""
+        return F.resized_crop(
+            image, *self.draw(*image.size, rng), self.scale, InterpolationMode(self.interpolation)
+        )
+
+
+@TRANSFORMS.register_module()
+class SeededFlip(SeededTransform):
+    """Mirror with a given probability.
+
+    Args:
+        prob (float): Probability. Defaults to 0.5.
+        direction (str): 'horizontal' (left and right change places) or
+            'vertical'. Defaults to 'horizontal'.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+    """
+
+    def __init__(self, prob=0.5, direction='horizontal'):
+        self.prob = check_probability('prob', prob)
+        if direction not in ('horizontal', 'vertical'):
+            raise ValueError(f"direction must be 'horizontal' or 'vertical', got {direction!r}")
+        self.direction = direction
+
+    def apply(self, image, rng):
+        """Mirror or not."""
+        if rng.random() >= self.prob:
+            return image
+        return F.hflip(image) if self.direction == 'horizontal' else F.vflip(image)

@@ -1,0 +1,153 @@
+"""What the seeded augmentations share: images in and out, and generators."""
+
+import random
+from abc import abstractmethod
+from contextlib import contextmanager
+
+import mmcv
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from PIL import Image
+
+from ..samplers.epoch_index import index_generator
+
+__all__ = [
+    'GENERATOR_KEY',
+    'SeededTransform',
+    'array_to_pil',
+    'check_probability',
+    'check_range',
+    'pil_to_array',
+    'seeded_globals',
+]
+
+GENERATOR_KEY = 'view_generator'
+
+
+def array_to_pil(image):
+    """PIL RGB image from a BGR array, as mmcv holds it, or a PIL image.
+
+    Args:
+        image (np.ndarray | PIL.Image.Image): uint8 of shape (H, W, 3), BGR.
+
+    Returns:
+        PIL.Image.Image: Shares no memory with the array.
+
+    Raises:
+        TypeError: If it is neither.
+    """
+    if isinstance(image, Image.Image):
+        return image if image.mode == 'RGB' else image.convert('RGB')
+    if not (
+        isinstance(image, np.ndarray)
+        and image.dtype == np.uint8
+        and image.ndim == 3
+        and image.shape[2] == 3
+    ):
+        raise TypeError(
+            'seeded transforms take uint8 images of shape (H, W, 3) in BGR '
+            f'order or PIL images, got {_describe(image)}'
+        )
+    return Image.fromarray(mmcv.bgr2rgb(image))
+
+
+def pil_to_array(image):
+    """uint8 BGR array of shape (H, W, 3) from a PIL RGB image."""
+    return mmcv.rgb2bgr(np.asarray(image))
+
+
+def _describe(image):
+    if isinstance(image, (np.ndarray, torch.Tensor)):
+        return f'{image.dtype} of shape {tuple(image.shape)}'
+    return type(image).__name__
+
+
+@contextmanager
+def seeded_globals(rng):
+    """Run a block with the global generators seeded from ``rng``.
+
+    For transforms that draw from the global generators of ``random``, NumPy
+    and torch (CPU); their states are restored after. Exactly one number is
+    taken from ``rng``.
+
+    Args:
+        rng (np.random.Generator): Source of the seed.
+
+    >>> before = random.getstate()
+    >>> with seeded_globals(np.random.default_rng(0)):
+    ...     first = random.random()
+    >>> with seeded_globals(np.random.default_rng(0)):
+    ...     assert random.random() == first
+    >>> random.getstate() == before
+    True
+    """
+    seed = int(rng.integers(2**32))
+    python_state = random.getstate()
+    numpy_state = np.random.get_state()
+    # torch.manual_seed would seed the accelerators as well.
+    torch_state = torch.default_generator.get_state()
+    try:
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.default_generator.manual_seed(seed)
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+        torch.default_generator.set_state(torch_state)
+
+
+def check_probability(name, value):
+    """Return ``value`` if it lies in [0, 1], else raise ValueError."""
+    if not 0 <= value <= 1:
+        raise ValueError(f'{name} must lie in [0, 1], got {value}')
+    return float(value)
+
+
+def check_range(name, value, low, high=float('inf')):
+    """Return ``value`` as (min, max) within [low, high] or raise ValueError."""
+    if not (len(value) == 2 and low <= value[0] <= value[1] <= high):
+        raise ValueError(f'{name} must be (min, max) within [{low}, {high}], got {value}')
+    return float(value[0]), float(value[1])
+
+
+class SeededTransform(BaseTransform):
+    """Base of augmentations that draw from a generator they are given.
+
+    A subclass writes :meth:`apply`, a function of a PIL RGB image and a
+    generator, and stores its parameters under the names of its arguments.
+
+    Inside :class:`SeededMultiView` the generator is that of the view. In a
+    plain pipeline the first seeded transform makes one from the sample's
+    index and leaves it in ``results`` for those behind it; there the image
+    comes out as it came in: a BGR array, or a PIL image.
+    """
+
+    @abstractmethod
+    def apply(self, image, rng):
+        """Augment one image.
+
+        Args:
+            image (PIL.Image.Image): RGB; never changed in place.
+            rng (np.random.Generator): All randomness comes from here.
+
+        Returns:
+            PIL.Image.Image: RGB.
+        """
+
+    def transform(self, results):
+        """Augment ``results['img']`` in a plain pipeline."""
+        rng = results.get(GENERATOR_KEY)
+        if rng is None:
+            rng = index_generator(results.get('sample_idx', 0))
+        image = results['img']
+        output = self.apply(array_to_pil(image), rng)
+        size = (output.height, output.width)
+        if not isinstance(image, Image.Image):
+            output = pil_to_array(output)
+        return {**results, GENERATOR_KEY: rng, 'img': output, 'img_shape': size}
+
+    def __repr__(self):
+        arguments = ', '.join(f'{k}={v}' for k, v in vars(self).items())
+        return f'{type(self).__name__}({arguments})'

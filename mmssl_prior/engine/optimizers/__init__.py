@@ -1,0 +1,4 @@
+from .group_clip_optim_wrapper import GroupClipAmpOptimWrapper, GroupClipOptimWrapper
+from .msn_optim_wrapper_constructor import MSNOptimWrapperConstructor
+
+__all__ = ['GroupClipAmpOptimWrapper', 'GroupClipOptimWrapper', 'MSNOptimWrapperConstructor']

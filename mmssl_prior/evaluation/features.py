@@ -1,0 +1,193 @@
+"""Features of a whole dataset, the same for any number of ranks."""
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from mmengine import dist
+from mmengine.logging import MMLogger, print_log
+from mmengine.model import is_model_wrapper
+from torch import Tensor, nn
+
+from ..errors import UserError
+
+__all__ = ['Features', 'evaluation_mode', 'extract_features']
+
+GATHER_ROWS = 8192
+LOG_SECONDS = 60
+
+
+class Features(NamedTuple):
+    """Features (N, D) float32, labels (N,) or None, sample indices (N,); all in main memory."""
+    features: Tensor
+    labels: Tensor | None
+    sample_idx: Tensor
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Eval mode for every module, then each one's own mode again, also after an error.
+
+    Modules may differ in mode (a frozen part, a target network), and ``train()``
+    may be overridden; so the flags themselves are put back.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@torch.no_grad()
+def extract_features(model: nn.Module, batches: Iterable[dict],
+                     forward: Callable[[Tensor, Sequence], Tensor] | None = None,
+                     size: int | None = None, name: str = 'samples') -> Features:
+    """Features of all samples that the dataloaders of all ranks hold.
+
+    Every rank runs its own batches, in eval mode and without gradients, and
+    leaves each module's mode, each buffer and torch's generator as they were.
+    Then the ranks exchange what they have: samples that the sampler repeated
+    to give every rank the same number are dropped, and all ranks return the
+    same, in the order of ``sample_idx``; it is what one process would return.
+    A feature map (B, C, H, W) is averaged over positions; of a tuple the last
+    entry counts.
+
+    Args:
+        model: Model with MMEngine's ``data_preprocessor``; may be wrapped for
+            distributed training.
+        batches: This rank's dataloader, single-view, not shuffled by need;
+            ranks may hold unequal numbers of samples, or none.
+        forward: What to compute from (inputs, data_samples) after the
+            preprocessor. Defaults to the model with ``mode='tensor'``.
+        size: Number of samples of the dataset; fewer are reported as a
+            warning. Defaults to that of ``batches.dataset``, if it has one.
+        name: What the log calls these samples; a line is logged each minute.
+
+    Returns:
+        Features, labels and indices, without duplicates.
+
+    Raises:
+        UserError: If there are no samples, samples come as several views or
+            carry no ``sample_idx``, only some are labelled, or samples share
+            an index but not a label.
+    """
+    module = model.module if is_model_wrapper(model) else model
+    if forward is None:
+        def forward(inputs, data_samples):
+            return module(inputs, data_samples, mode='tensor')
+
+    parts: list[tuple[Tensor, list[int], list[int]]] = []
+    # A dataloader draws its workers' base seed from the global generator.
+    with evaluation_mode(module), torch.random.fork_rng(devices=[]):
+        for batch in _log_each_minute(batches, name):
+            data = module.data_preprocessor(batch, False)
+            samples = data['data_samples'] or []
+            out = _pool(forward(_single_view(data['inputs'], name), samples), name)
+            parts.append((out.float().cpu(), _labels(samples, name), _indices(samples, name)))
+
+    local = Features(
+        torch.cat([part[0] for part in parts]) if parts else torch.empty(0, 0),
+        torch.tensor([label for part in parts for label in part[1]], dtype=torch.int64),
+        torch.tensor([index for part in parts for index in part[2]], dtype=torch.int64))
+    if size is None and hasattr(getattr(batches, 'dataset', None), '__len__'):
+        size = len(batches.dataset)
+    return _merge(_gather(local, name), size, name)
+
+
+def _single_view(inputs, name: str) -> Tensor:
+    if isinstance(inputs, (list, tuple)):
+        if any(view.ndim != 3 or view.shape != inputs[0].shape for view in inputs):
+            raise UserError(f'{name}: each sample comes as {len(inputs)} views or images differ in '
+                            'size; evaluation needs a single-view pipeline with a fixed crop')
+        inputs = torch.stack(tuple(inputs))
+    return inputs
+
+
+def _pool(out, name: str) -> Tensor:
+    out = out[-1] if isinstance(out, (list, tuple)) else out
+    out = out.mean((2, 3)) if out.ndim == 4 else out
+    if out.ndim != 2:
+        raise UserError(f'{name}: the model gives features of shape {tuple(out.shape)}, expected '
+                        '(B, D) or (B, C, H, W): choose a pooled or class-token output')
+    return out
+
+
+def _labels(samples: Sequence, name: str) -> list[int]:
+    labels = [sample.get('gt_label') for sample in samples]
+    if all(label is None for label in labels):
+        return []
+    if any(label is None or label.numel() != 1 for label in labels):
+        raise UserError(f'{name}: every sample needs exactly one gt_label, or none any')
+    return [int(label) for label in labels]
+
+
+def _indices(samples: Sequence, name: str) -> list[int]:
+    indices = [sample.get('sample_idx') for sample in samples]
+    if not indices or None in indices:
+        raise UserError(f"{name}: samples carry no sample_idx: end the pipeline with "
+                        "dict(type='PackInputs'), whose meta_keys must include 'sample_idx'")
+    return [int(index) for index in indices]
+
+
+def _gather(local: Features, name: str) -> Features:
+    """All ranks' samples, one rank after the other, in pieces of bounded size."""
+    shapes = dist.all_gather_object((*local.features.shape, len(local.labels)))
+    rows, widths, labelled = zip(*shapes)
+    if not any(rows):
+        raise UserError(f'{name}: there are no samples')
+    # Checked after the exchange, so that every rank raises and none waits for the others.
+    if any(labelled) and labelled != rows:
+        raise UserError(f'{name}: only {sum(labelled)} of {sum(rows)} samples have a gt_label')
+    if len(shapes) == 1:
+        return local
+    # A rank without samples does not know their width.
+    features = local.features.reshape(len(local.features), max(widths))
+    tensors = (features, local.labels, local.sample_idx)
+    return Features(*(_gather_rows(tensor, max(sizes))
+                      for tensor, sizes in zip(tensors, (rows, labelled, rows))))
+
+
+def _gather_rows(tensor: Tensor, largest: int) -> Tensor:
+    sizes = dist.all_gather_object(len(tensor))
+    parts: list[list[Tensor]] = [[] for _ in sizes]
+    for start in range(0, largest, GATHER_ROWS):
+        count = min(GATHER_ROWS, largest - start)
+        piece = tensor[start:start + count]
+        # Collectives need equal shapes.
+        padding = tensor.new_zeros(count - len(piece), *tensor.shape[1:])
+        for part, size, rows in zip(parts, sizes, dist.all_gather(torch.cat([piece, padding]))):
+            part.append(rows[:max(0, size - start)])
+    return torch.cat([rows for part in parts for rows in part]) if largest else tensor
+
+
+def _merge(all_samples: Features, size: int | None, name: str) -> Features:
+    features, labels, sample_idx = all_samples
+    labels = labels if len(labels) else None
+    order = sample_idx.argsort(stable=True)
+    sorted_idx = sample_idx[order]
+    repeated = sorted_idx[1:] == sorted_idx[:-1]
+    if labels is not None and (labels[order][1:] != labels[order][:-1])[repeated].any():
+        raise UserError(f'{name}: two samples share a sample_idx but not a label, as those of a '
+                        'ConcatDataset do: give one dataset')
+    kept = torch.cat([order[:1], order[1:][~repeated]])
+    if size is not None and len(kept) < size:
+        print_log(f'{name}: {len(kept)} of {size} samples were evaluated: is drop_last set, or '
+                  'were images undecodable?', logger='current', level=logging.WARNING)
+    if not torch.equal(kept, torch.arange(len(features))):
+        features, sample_idx = features[kept], sample_idx[kept]
+        labels = None if labels is None else labels[kept]
+    return Features(features, labels, sample_idx)
+
+
+def _log_each_minute(batches: Iterable[dict], name: str) -> Iterator[dict]:
+    total = f'/{len(batches)}' if hasattr(batches, '__len__') else ''
+    last = time.monotonic()
+    for number, batch in enumerate(batches):
+        if time.monotonic() - last > LOG_SECONDS:
+            last = time.monotonic()
+            MMLogger.get_current_instance().info(f'{name}: batch {number}{total}')
+        yield batch

@@ -1,0 +1,132 @@
+"""Collectives that carry gradients; every reduction over ranks of this package is made here.
+
+They run unconditionally: in one process a collective is the identity, so the
+same code is the single-process oracle of the distributed one.
+"""
+import math
+
+import torch
+from mmengine import dist
+from torch import Tensor
+
+__all__ = ['all_reduce_sum', 'distributed_log_mean_exp', 'distributed_logsumexp', 'gather_stack',
+           'global_mean']
+
+
+class _AllReduceSum(torch.autograd.Function):
+    """Sum over ranks; the gradient is summed over ranks too, since every rank's loss uses it."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        total = x.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total, 'sum')
+        return total
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        total = grad.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total, 'sum')
+        return total
+
+
+class _GatherStack(torch.autograd.Function):
+    """Stack of all ranks' tensors; a rank's gradient is the sum over ranks of its slice's."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        return torch.stack(dist.all_gather(x.contiguous()))
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        total = grad.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total, 'sum')
+        return total[dist.get_rank()]
+
+
+def all_reduce_sum(x: Tensor) -> Tensor:
+    r"""Sum of ``x`` over ranks, differentiable.
+
+    The backward pass sums the incoming gradients over ranks. Together with
+    the mean over ranks that DistributedDataParallel takes of parameter
+    gradients, a term that every rank computes from this sum gets exactly the
+    gradient that one process would compute on the concatenated batch.
+
+    Args:
+        x: Any shape, equal on all ranks.
+
+    Returns:
+        Tensor of the shape of ``x``, equal on all ranks.
+    """
+    return _AllReduceSum.apply(x)
+
+
+def gather_stack(x: Tensor) -> Tensor:
+    """Stack ``x`` of all ranks along a new first dimension, differentiable.
+
+    Args:
+        x: Any shape, equal on all ranks.
+
+    Returns:
+        Tensor of shape ``(world_size, *x.shape)``, equal on all ranks; its
+        gradients follow the convention of :func:`all_reduce_sum`.
+    """
+    return _GatherStack.apply(x)
+
+
+def global_mean(x: Tensor) -> Tensor:
+    """Mean over all elements of ``x`` on all ranks (global), for unequal sizes too.
+
+    Args:
+        x: Any shape; the number of elements may differ between ranks.
+
+    Returns:
+        Scalar, equal on all ranks, differentiable.
+
+    Example:
+        >>> float(global_mean(torch.tensor([1., 2., 6.])))
+        3.0
+    """
+    total, count = all_reduce_sum(torch.stack([x.sum(), x.new_tensor(float(x.numel()))]))
+    return total / count
+
+
+def distributed_logsumexp(x: Tensor) -> Tensor:
+    """``log sum exp`` over the rows of ``x`` on all ranks (global), differentiable.
+
+    Args:
+        x: Shape (N, K); N may differ between ranks and be 0.
+
+    Returns:
+        Shape (K,), equal on all ranks. One collective of K values.
+    """
+    return gather_stack(_logsumexp_rows(x)).logsumexp(0)
+
+
+def distributed_log_mean_exp(x: Tensor) -> Tensor:
+    r"""Logarithm of the mean of ``exp(x)`` over rows on all ranks (global), differentiable.
+
+    .. math:: y_k = \log \frac{1}{N} \sum_{i=1}^{N} e^{x_{ik}}
+
+    with N the number of rows on all ranks together. No probability is ever
+    formed, so a nearly empty column keeps its gradient.
+
+    Args:
+        x: Shape (N, K); N may differ between ranks.
+
+    Returns:
+        Shape (K,), equal on all ranks. One collective of K + 1 values.
+
+    Example:
+        >>> distributed_log_mean_exp(torch.tensor([[0.1, 0.9], [0.5, 0.5]]).log()).exp()
+        tensor([0.3000, 0.7000])
+    """
+    rows = x.new_tensor([math.log(len(x)) if len(x) else -math.inf])
+    stacked = gather_stack(torch.cat([_logsumexp_rows(x), rows])).logsumexp(0)
+    return stacked[:-1] - stacked[-1]
+
+
+def _logsumexp_rows(x: Tensor) -> Tensor:
+    if len(x):
+        return x.logsumexp(0)
+    # A rank without rows adds nothing, and must still take part in the collective.
+    return x.new_full(x.shape[1:], -math.inf) + x.sum(0)

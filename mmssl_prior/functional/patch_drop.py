@@ -1,0 +1,38 @@
+"""Random subsets of patch tokens."""
+import math
+
+import torch
+from torch import Tensor
+
+__all__ = ['patches_to_keep']
+
+
+def patches_to_keep(num_patches: int, drop_rate: float, generator: torch.Generator,
+                    num_samples: int | None = None) -> Tensor:
+    r"""Draw the patches that remain: :math:`\lfloor (1 - r) N \rfloor` of N, uniformly.
+
+    Args:
+        num_patches: N.
+        drop_rate: r in [0, 1).
+        generator: Source of randomness; no global generator is used.
+        num_samples: None draws one subset for the whole batch, as in the MSN
+            release; a number B draws a subset for each sample.
+
+    Returns:
+        Sorted indices of shape (kept,), or (B, kept).
+
+    Raises:
+        ValueError: If r is outside [0, 1) or no patch would remain.
+
+    Example:
+        >>> len(patches_to_keep(196, 0.15, torch.Generator().manual_seed(0)))
+        166
+    """
+    # The rounding undoes binary noise: 0.85 * 20 must keep 17 patches, not floor(16.999...).
+    kept = math.floor(round((1 - drop_rate) * num_patches, 6))
+    if not (0 <= drop_rate < 1 and kept):
+        raise ValueError(f'drop_rate must be in [0, 1) and leave a patch, got {drop_rate} of '
+                         f'{num_patches} patches')
+    shape = (num_patches, ) if num_samples is None else (num_samples, num_patches)
+    order = torch.rand(shape, generator=generator, dtype=torch.float64).argsort(-1)
+    return order[..., :kept].sort(-1).values

@@ -1,0 +1,3 @@
+from .pmsn_head import PMSNHead
+
+__all__ = ['PMSNHead']

@@ -1,0 +1,3 @@
+from .prior_matching_loss import PriorMatchingLoss
+
+__all__ = ['PriorMatchingLoss']

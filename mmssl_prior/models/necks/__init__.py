@@ -1,0 +1,3 @@
+from .msn_neck import MSNNeck
+
+__all__ = ['MSNNeck']

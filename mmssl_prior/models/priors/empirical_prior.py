@@ -1,0 +1,72 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from mmpretrain.registry import TASK_UTILS
+from torch import Tensor
+
+from ...errors import UserError
+from ...functional import empirical_prior
+from .base import Prior
+
+__all__ = ['EmpiricalPrior']
+
+
+@TASK_UTILS.register_module()
+class EmpiricalPrior(Prior):
+    """Class counts as a prior, sorted and resampled to the number of prototypes.
+
+    The counts come from a list, from a file, or, where none are given, from
+    the labels of the training set: ``FitPriorHook`` counts them before
+    training and calls :meth:`fit`.
+
+    Args:
+        counts: Class counts of shape (C,), all positive; or the path of a
+            text file with one count a line, or of a ``.npy`` file; None waits
+            for the training set's.
+        resample: Resample C classes to K prototypes over equal intervals of
+            rank, with mass preserved; the identity when K = C. If False,
+            C != K is an error.
+
+    Raises:
+        UserError: If the file is missing or not a list of numbers, or if
+            the prior is used before its counts are known.
+        ValueError: If counts are empty, not finite or not positive.
+
+    Example:
+        >>> EmpiricalPrior([1, 3])(4).tolist()
+        [0.375, 0.375, 0.125, 0.125]
+    """
+
+    def __init__(self, counts: Sequence[float] | str | Path | None = None,
+                 resample: bool = True) -> None:
+        self.resample = resample
+        self.counts: np.ndarray | None = None
+        if isinstance(counts, (str, Path)):
+            counts = _read_counts(Path(counts))
+        if counts is not None:
+            self.fit(counts)
+
+    @property
+    def is_fitted(self) -> bool:
+        return self.counts is not None
+
+    def fit(self, counts: Sequence[float] | np.ndarray) -> None:
+        """Set the class counts, shape (C,), all positive."""
+        values = np.asarray(counts, dtype=np.float64)
+        empirical_prior(values, len(values))  # bad counts fail here, not at the first loss
+        self.counts = values
+
+    def probabilities(self, num_prototypes: int) -> Tensor:
+        if self.counts is None:
+            raise UserError('EmpiricalPrior has no class counts: give counts=[...], a file, or add '
+                            "dict(type='FitPriorHook') to custom_hooks to count the training labels")
+        return empirical_prior(self.counts, num_prototypes, self.resample)
+
+
+def _read_counts(path: Path) -> np.ndarray:
+    try:
+        return np.load(path) if path.suffix == '.npy' else np.loadtxt(path, ndmin=1)
+    except (OSError, ValueError) as e:
+        raise UserError(f'EmpiricalPrior cannot read class counts from {path} ({e}): expected one '
+                        'positive number a line, or a one-dimensional .npy file') from e

@@ -1,0 +1,3 @@
+from .msn import MSN
+
+__all__ = ['MSN']

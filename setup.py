@@ -1,0 +1,106 @@
+"""Installs the plugin; the OpenMMLab packages come with an extra, never by themselves.
+
+Installing a plugin must not replace the mmengine, mmcv and mmpretrain that a
+user has, so none of them is in ``install_requires``; importing the package
+checks for them and names the command to run.
+"""
+
+import re
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).resolve().parent
+
+
+def version() -> str:
+    text = (ROOT / 'mmssl_prior' / 'version.py').read_text(encoding='utf-8')
+    match = re.search(r"__version__ = '([^']+)'", text)
+    assert match is not None
+    return match.group(1)
+
+
+class BuildWithMim(build_py):
+    """Copies configs and tools into ``mmssl_prior/.mim`` of the build, where MIM looks.
+
+    Only into the build folder: the source tree stays as it is.
+    """
+
+    shared = ('configs', 'tools', 'model-index.yml')
+
+    def _mim_files(self) -> list[tuple[Path, Path]]:
+        target = Path(self.build_lib) / 'mmssl_prior' / '.mim'
+        pairs = []
+        for name in self.shared:
+            source = ROOT / name
+            files = sorted(source.rglob('*')) if source.is_dir() else [source]
+            for file in files:
+                if file.is_file() and '__pycache__' not in file.parts:
+                    pairs.append((file, target / file.relative_to(ROOT)))
+        return pairs
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        # A file deleted since an earlier build in the same folder must not be packed.
+        shutil.rmtree(Path(self.build_lib) / 'mmssl_prior' / '.mim', ignore_errors=True)
+        for source, target in self._mim_files():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        outputs = super().get_outputs(include_bytecode)
+        if not self.editable_mode:
+            outputs += [str(target) for _, target in self._mim_files()]
+        return outputs
+
+
+readme = ROOT / 'README.md'
+
+setup(
+    name='mmssl-prior',
+    version=version(),
+    description='Prior-matched self-supervised learning (PMSN, MSN) for MMPretrain',
+    long_description=readme.read_text(encoding='utf-8') if readme.exists() else '',
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    packages=find_packages(include=['mmssl_prior', 'mmssl_prior.*']),
+    package_data={'mmssl_prior': ['py.typed']},
+    include_package_data=True,
+    cmdclass={'build_py': BuildWithMim},
+    python_requires='>=3.10',
+    install_requires=[
+        'torch>=2.0',
+        'torchvision>=0.15',
+        'timm>=0.9',
+        'numpy',
+        'packaging',
+        'scikit-learn>=1.2',
+        'matplotlib>=3.6',
+    ],
+    extras_require={
+        'onedl': [
+            'onedl-mmengine>=0.10.12',
+            'onedl-mmcv>=2.3.6',
+            'onedl-mmpretrain>=1.3.6',
+        ],
+        'test': [
+            'pytest>=8',
+            'ruff>=0.6',
+            'mypy>=1.11',
+            'tensorboard',
+            # A virtual environment of Python 3.12 has no setuptools; the wheel test builds with it.
+            'setuptools>=77',
+        ],
+    },
+    classifiers=[
+        'Development Status :: 3 - Alpha',
+        'Intended Audience :: Science/Research',
+        'Programming Language :: Python :: 3',
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+    ],
+    zip_safe=False,
+)
