@@ -18,9 +18,9 @@ def run_ranks(world_size: int, fn: Callable, *args: Any, timeout: float = 180) -
     """Call ``fn(rank, *args)`` in ``world_size`` new processes joined by gloo.
 
     RANK, WORLD_SIZE and LOCAL_RANK are set, so a Runner with
-    ``launcher='pytorch'`` finds the process group ready. (On CPU its model
-    wrapper must come from ``model_wrapper_cfg``: MMEngine's default passes
-    device ids, which DistributedDataParallel refuses there.)
+    ``launcher='pytorch'`` finds the process group ready. (On CPU it needs
+    ``model_wrapper_cfg=dict(type='MMDistributedDataParallel', device_ids=None)``:
+    MMEngine's default passes device ids, which torch refuses there.)
 
     Args:
         world_size: Number of processes.

@@ -21,9 +21,9 @@ env_cfg = dict(
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'))
 
-# Named here since MMEngine's default wrapper takes device ids, which CPU ranks refuse. Batch
+# No device ids, which CPU ranks refuse: each rank's model is on its device already. Batch
 # normalisation reduces over ranks itself, so buffers are not broadcast.
-model_wrapper_cfg = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
+model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
 
 # Views and patch dropping are functions of this seed, whatever the number of ranks and workers.
 randomness = dict(seed=0)

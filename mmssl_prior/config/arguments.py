@@ -39,6 +39,8 @@ TAKEN_AT: tuple[tuple[str, frozenset[str]], ...] = (
     (r'norm_cfg$', frozenset({'requires_grad'})),
     (r'\.policies\.', frozenset({'magnitude_key', 'magnitude_range'})),
 )
+# The class behind a dict that stands without a type.
+DEFAULT_TYPES = {'val_cfg': 'ValLoop', 'test_cfg': 'TestLoop', 'optim_wrapper': 'OptimWrapper'}
 LOADER_KEYS = frozenset({'dataset', 'num_batch_per_epoch', 'disable_subprocess_warning'})
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
@@ -131,6 +133,17 @@ def _check_typed(path: str, node: Mapping, registries: list[Registry], scope: st
         )
 
 
+def _with_type(name: str, value: Any) -> Any:
+    """A top-level dict with the type that the Runner will take it for."""
+    if not isinstance(value, Mapping) or 'type' in value:
+        return value
+    if name == 'train_cfg' and 'by_epoch' in value:
+        rest = {key: item for key, item in value.items() if key != 'by_epoch'}
+        kind = 'EpochBasedTrainLoop' if value['by_epoch'] else 'IterBasedTrainLoop'
+        return {'type': kind, **rest}
+    return {'type': DEFAULT_TYPES[name], **value} if name in DEFAULT_TYPES else value
+
+
 def _check_loader(path: str, node: Mapping) -> None:
     accepted = set(inspect.signature(DataLoader.__init__).parameters) | LOADER_KEYS
     for key in node:
@@ -162,5 +175,5 @@ def check_arguments(cfg: Config) -> None:
             if name in LOADERS and isinstance(value, Mapping):
                 _check_loader(name, value)
             if name in read or 'runner_type' in cfg:
-                for path, node in _typed(value, name):
+                for path, node in _typed(_with_type(name, value), name):
                     _check_typed(path, node, registries, scope)

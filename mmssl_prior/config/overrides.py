@@ -51,13 +51,17 @@ def parse_overrides(pairs: Sequence[str] | None) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for pair in pairs or ():
         key, separator, _ = pair.partition('=')
-        if not separator or not key.strip('+'):
+        if not separator or not key.lstrip('+'):
             raise UserError(f'--cfg-options {pair}: expected KEY=VALUE')
         try:
             # After `=`, so that a key with a leading dash is no option of the parser.
             options.update(parser.parse_args([f'--options={pair}']).options)
-        except AssertionError as error:
-            raise UserError(f'--cfg-options {pair}: {error}') from error
+        except (AssertionError, RecursionError) as error:
+            # MMEngine's parser knows no dict(...) and never ends on one.
+            raise UserError(
+                f'--cfg-options {pair}: not a number, word, [list] or (tuple); '
+                f'set the keys of a dict one by one: +{key}.KEY=VALUE'
+            ) from error
     return options
 
 

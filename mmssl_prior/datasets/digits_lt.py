@@ -1,5 +1,6 @@
 """Long-tailed set of real scans that comes with scikit-learn."""
 
+import functools
 import numbers
 
 import numpy as np
@@ -82,7 +83,7 @@ class DigitsLT(BaseDataset):
         _check('class_seed', class_seed, 0)
         _check('split_seed', split_seed, 0)
         _check('image_size', image_size, 8, 1024)
-        if not (isinstance(exponent, numbers.Real) and 0 <= exponent < float('inf')):
+        if not (isinstance(exponent, (int, float)) and 0 <= exponent < float('inf')):
             raise ValueError(f'DigitsLT: exponent must be a finite number >= 0, got {exponent!r}')
         pool = SMALLEST_CLASS - 2 * images_per_class
         most = _most_images(pool, exponent)
@@ -109,7 +110,7 @@ class DigitsLT(BaseDataset):
 
     def load_data_list(self):
         """Enlarge the scans of the split, class by class."""
-        scans, labels = load_digits(return_X_y=True)
+        scans, labels = _scans()
         rng = np.random.default_rng(self.split_seed)
         begin = dict(test=0, probe=1, train=2)[self.split] * self.images_per_class
         data_list = []
@@ -128,6 +129,11 @@ class DigitsLT(BaseDataset):
             f'Exponent: \t{self.exponent}',
             f'Seeds: \tclass {self.class_seed}, split {self.split_seed}',
         ]
+
+
+@functools.lru_cache(maxsize=1)
+def _scans():
+    return load_digits(return_X_y=True)
 
 
 def _check(name, value, low, high=None):

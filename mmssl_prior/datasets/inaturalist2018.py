@@ -81,10 +81,11 @@ class INaturalist2018(SkipUndecodable, BaseDataset):
         self._require(osp.isdir, folder, 'the image folder', f'{IMAGE_DIR}.tar.gz')
         content = _read(self.ann_file)
         self._metainfo.setdefault('classes', _class_names(content.get('categories')))
-        return [
-            dict(img_path=osp.join(self.img_prefix, name), gt_label=_label(name, i, self.ann_file))
-            for i, name in enumerate(content['images'])
-        ]
+        data_list = []
+        for number, name in enumerate(content['images']):
+            label = _label(name, number, self.ann_file)
+            data_list.append(dict(img_path=osp.join(self.img_prefix, name), gt_label=label))
+        return data_list
 
     @staticmethod
     def _require(exists, path, what, archives):

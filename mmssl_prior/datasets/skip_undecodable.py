@@ -1,5 +1,7 @@
 """Datasets that survive an undecodable image."""
 
+from mmengine.dataset import BaseDataset
+
 from ..errors import UserError
 from .samplers.epoch_index import EpochIndex, index_generator
 from .transforms.load_image import UndecodableImage
@@ -9,16 +11,17 @@ __all__ = ['SkipUndecodable']
 REPLACEMENT = 1  # a stream of its own, apart from those of the views
 
 
-class SkipUndecodable:
+class SkipUndecodable(BaseDataset):
     """Mixin that takes another image where one cannot be decoded.
 
-    Put it before an MMEngine ``BaseDataset`` whose pipeline begins with
-    :class:`LoadImage`. The replacement is a function of (seed, epoch, index
-    as drawn, attempt), so that a run stays reproducible; the files left out
-    are noted in the returned sample's ``data_samples`` as ``undecodable``, a
-    tuple of (path, reason), for :class:`UndecodableImagesHook` to count. An
-    evaluation (``test_mode=True``) must not swap images: there the first
-    undecodable one is an error.
+    Name it before the other base class, an MMEngine or MMPretrain
+    ``BaseDataset``; the pipeline begins with :class:`LoadImage`. The
+    replacement is a function of (seed, epoch, index as drawn, attempt), so
+    that a run stays reproducible. The files left out are noted in the
+    returned sample's ``data_samples`` as ``undecodable``, a tuple of (path,
+    reason), for :class:`UndecodableImagesHook` to count. An evaluation
+    (``test_mode=True``) must not swap images: there the first undecodable
+    one is an error.
 
     Raises:
         UserError: In test mode, or if ten attempts in a row fail.

@@ -17,6 +17,7 @@ __all__ = ['Features', 'evaluation_mode', 'extract_features']
 
 GATHER_ROWS = 8192
 LOG_SECONDS = 60
+_NOTHING = (torch.empty(0, 0), torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64))
 
 
 class Features(NamedTuple):
@@ -80,22 +81,31 @@ def extract_features(model: nn.Module, batches: Iterable[dict],
         def forward(inputs, data_samples):
             return module(inputs, data_samples, mode='tensor')
 
-    parts: list[tuple[Tensor, list[int], list[int]]] = []
+    try:
+        local, error = _run(module, batches, forward, name), None
+    except UserError as mistake:
+        # Raised on all ranks: one that left alone would keep the others waiting for it.
+        local, error = Features(*_NOTHING), str(mistake)
+    if size is None and hasattr(getattr(batches, 'dataset', None), '__len__'):
+        size = len(batches.dataset)
+    return _merge(_gather(local, error, name), size, name)
+
+
+def _run(module: nn.Module, batches: Iterable[dict], forward: Callable, name: str) -> Features:
+    features, labels, indices = [], [], []
     # A dataloader draws its workers' base seed from the global generator.
     with evaluation_mode(module), torch.random.fork_rng(devices=[]):
         for batch in _log_each_minute(batches, name):
             data = module.data_preprocessor(batch, False)
             samples = data['data_samples'] or []
             out = _pool(forward(_single_view(data['inputs'], name), samples), name)
-            parts.append((out.float().cpu(), _labels(samples, name), _indices(samples, name)))
-
-    local = Features(
-        torch.cat([part[0] for part in parts]) if parts else torch.empty(0, 0),
-        torch.tensor([label for part in parts for label in part[1]], dtype=torch.int64),
-        torch.tensor([index for part in parts for index in part[2]], dtype=torch.int64))
-    if size is None and hasattr(getattr(batches, 'dataset', None), '__len__'):
-        size = len(batches.dataset)
-    return _merge(_gather(local, name), size, name)
+            features.append(out.float().cpu())
+            labels += _labels(samples, name)
+            indices += _indices(samples, name)
+    if not features:
+        return Features(*_NOTHING)
+    return Features(torch.cat(features), torch.tensor(labels, dtype=torch.int64),
+                    torch.tensor(indices, dtype=torch.int64))
 
 
 def _single_view(inputs, name: str) -> Tensor:
@@ -133,13 +143,14 @@ def _indices(samples: Sequence, name: str) -> list[int]:
     return [int(index) for index in indices]
 
 
-def _gather(local: Features, name: str) -> Features:
+def _gather(local: Features, error: str | None, name: str) -> Features:
     """All ranks' samples, one rank after the other, in pieces of bounded size."""
-    shapes = dist.all_gather_object((*local.features.shape, len(local.labels)))
-    rows, widths, labelled = zip(*shapes)
+    shapes = dist.all_gather_object((*local.features.shape, len(local.labels), error))
+    rows, widths, labelled, errors = zip(*shapes)
+    for message in filter(None, errors):
+        raise UserError(message)
     if not any(rows):
         raise UserError(f'{name}: there are no samples')
-    # Checked after the exchange, so that every rank raises and none waits for the others.
     if any(labelled) and labelled != rows:
         raise UserError(f'{name}: only {sum(labelled)} of {sum(rows)} samples have a gt_label')
     if len(shapes) == 1:

@@ -53,12 +53,13 @@ def test_arithmetic_keeps_the_bearings():
 
 
 def test_bearings_pass_mmengine_wrappers():
-    data = ConcatDataset([
-        Numbers(3),
-        RepeatDataset(Numbers(2), times=4),
-        ConcatDataset([Numbers(1), RepeatDataset(Numbers(2), times=2)]),
-    ])
-    expected = [0, 1, 2] + [0, 1] * 4 + [0] + [0, 1] * 2
+    def repeated(dataset, times):
+        return dict(type=RepeatDataset, dataset=dataset, times=times)
+
+    inner = dict(type=ConcatDataset, datasets=[Numbers(1), repeated(Numbers(2), 2)])
+    data = ConcatDataset([Numbers(3), repeated(Numbers(2), 4), repeated(inner, 2)])
+    expected = [0, 1, 2] + [0, 1] * 4 + [0, 0, 1, 0, 1] * 2
+    assert len(data) == len(expected)
     for i, value in enumerate(expected):
         seen = data[EpochIndex(i, seed=5, epoch=2)]['sample_idx']
         assert bearings(seen) == (value, 5, 2, i)
@@ -101,9 +102,9 @@ def test_order_is_that_of_the_default_sampler(monkeypatch, shuffle, round_up, wo
 def test_exact_indices():
     sampler = DATA_SAMPLERS.build(
         dict(type='EpochSampler', dataset=range(5), shuffle=True, seed=0))
-    assert list(sampler) == [4, 1, 2, 0, 3]
+    assert list(sampler) == [4, 0, 1, 3, 2]
     sampler.set_epoch(1)
-    assert list(sampler) == [4, 2, 3, 1, 0]
+    assert list(sampler) == [0, 4, 2, 3, 1]
 
 
 def test_indices_drawn_late_belong_to_their_epoch():

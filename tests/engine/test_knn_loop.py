@@ -12,7 +12,7 @@ from mmssl_prior.errors import UserError
 from tests.evaluation.toy import ToyFeatures, ToyImages, reference_features, reference_knn
 from tests.gloo import run_ranks
 
-QUERIES, BANK = dict(size=17, seed=1), dict(size=23, seed=2)
+QUERIES, BANK = dict(size=17, seed=1, noise=4.), dict(size=23, seed=2, noise=4.)
 
 
 @HOOKS.register_module()
@@ -68,7 +68,7 @@ def _config(work_dir, queries=QUERIES, bank=BANK, launcher='none', evaluator=(),
         default_hooks=dict(checkpoint=dict(type='CheckpointHook', save_best='knn_top1'),
                            logger=dict(type='LoggerHook', interval=1)),
         custom_hooks=[dict(type='SpyHook')],
-        model_wrapper_cfg=dict(type='MMDistributedDataParallel'),
+        model_wrapper_cfg=dict(type='MMDistributedDataParallel', device_ids=None),
         launcher=launcher,
         experiment_name=Path(work_dir).name,
         default_scope='mmpretrain',
@@ -76,6 +76,9 @@ def _config(work_dir, queries=QUERIES, bank=BANK, launcher='none', evaluator=(),
 
 
 def _run(config, action='train'):
+    if action == 'val':
+        # MMEngine prepares it in before_train alone.
+        del config['default_hooks']['checkpoint']['save_best']
     wrapper = config.pop('model_wrapper_cfg')
     runner = Runner(**config, cfg=dict(model_wrapper_cfg=wrapper))
     getattr(runner, action)()

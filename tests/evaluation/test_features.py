@@ -111,11 +111,17 @@ def _extract_cases(rank, gather_rows):
 
 
 def _fail_together(rank):
-    batches = loader(ConcatDataset([ToyImages(4, labelled=False), ToyImages(1)]), round_up=False)
-    try:
-        extract_features(ToyFeatures(), batches)
-    except UserError as error:
-        return str(error)
+    messages = []
+    # Samples 3 and 4 of the first are labelled, 4 of the second: rank 1 of 3 holds a mixture
+    # in the first, which only it can see; in the second no rank does.
+    for unlabelled, batch_size in ((3, 3), (4, 1)):
+        dataset = ConcatDataset([ToyImages(unlabelled, labelled=False), ToyImages(5 - unlabelled)])
+        batches = loader(dataset, batch_size=batch_size, round_up=False)
+        try:
+            extract_features(ToyFeatures(), batches)
+        except UserError as error:
+            messages.append(str(error))
+    return messages
 
 
 @pytest.mark.parametrize('world_size, gather_rows', [(2, 8192), (3, 2)])
@@ -130,5 +136,6 @@ def test_ranks_together_return_exactly_what_one_process_returns(world_size, gath
 
 
 def test_all_ranks_raise_when_one_has_bad_data():
-    messages = run_ranks(3, _fail_together)
-    assert messages == ['samples: only 1 of 5 samples have a gt_label'] * 3
+    ranks = run_ranks(3, _fail_together, timeout=60)
+    assert ranks == [['samples: every sample needs exactly one gt_label, or none any',
+                      'samples: only 1 of 5 samples have a gt_label']] * 3

@@ -35,3 +35,54 @@ def msn_loss(anchors, target, prototypes, temperature=0.1, sharpening=0.25, marg
     else:
         regulariser = (p_bar * (p_bar / prior).log()).sum()
     return cross_entropy, weight * regulariser
+
+
+def vision_transformer(w, x, patch_size, num_heads, grid, keep=None):
+    """Class token of a plain pre-norm ViT; w holds MMPretrain's names, grid is the trained one."""
+    width = w['cls_token'].shape[-1]
+    tokens = F.conv2d(x, w['patch_embed.projection.weight'], w['patch_embed.projection.bias'],
+                      stride=patch_size)
+    rows, columns = tokens.shape[-2:]
+    tokens = tokens.flatten(2).transpose(1, 2)
+    pos_cls, pos = w['pos_embed'][:, :1], w['pos_embed'][:, 1:]
+    if (rows, columns) != grid:
+        # MMPretrain resamples in float32 whatever the model's precision.
+        pos = pos.reshape(1, *grid, width).permute(0, 3, 1, 2).float()
+        pos = F.interpolate(pos, size=(rows, columns), mode='bicubic', align_corners=False)
+        pos = pos.flatten(2).transpose(1, 2).to(tokens.dtype)
+    tokens = tokens + pos
+    if keep is not None:
+        tokens = torch.stack([t[k] for t, k in zip(tokens, keep.expand(len(tokens), -1))])
+    cls = (w['cls_token'] + pos_cls).expand(len(x), -1, -1)
+    tokens = torch.cat([cls, tokens], 1)
+
+    def norm(t, name):
+        return F.layer_norm(t, (width, ), w[f'{name}.weight'], w[f'{name}.bias'], eps=1e-6)
+
+    for i in range(sum(name.endswith('attn.proj.weight') for name in w)):
+        at = f'layers.{i}'
+        qkv = F.linear(norm(tokens, f'{at}.ln1'), w[f'{at}.attn.qkv.weight'], w[f'{at}.attn.qkv.bias'])
+        heads = []
+        for h in range(num_heads):
+            size = width // num_heads
+            q, k, v = (qkv[..., j * width + h * size:j * width + (h + 1) * size] for j in range(3))
+            heads.append(torch.softmax(q @ k.transpose(1, 2) / size**.5, -1) @ v)
+        tokens = tokens + F.linear(torch.cat(heads, -1), w[f'{at}.attn.proj.weight'],
+                                   w[f'{at}.attn.proj.bias'])
+        hidden = F.linear(norm(tokens, f'{at}.ln2'), w[f'{at}.ffn.layers.0.0.weight'],
+                          w[f'{at}.ffn.layers.0.0.bias'])
+        tokens = tokens + F.linear(F.gelu(hidden), w[f'{at}.ffn.layers.1.weight'],
+                                   w[f'{at}.ffn.layers.1.bias'])
+    return norm(tokens, 'ln1')[:, 0]
+
+
+def projection(w, x):
+    """Linear, BN, GELU twice and a linear layer; updates the running statistics in w."""
+    for i in (1, 2):
+        x = F.linear(x, w[f'fc{i}.weight'], w[f'fc{i}.bias'])
+        mean, var = x.mean(0), x.var(0, unbiased=False)
+        with torch.no_grad():
+            w[f'bn{i}.running_mean'] = .9 * w[f'bn{i}.running_mean'] + .1 * mean
+            w[f'bn{i}.running_var'] = .9 * w[f'bn{i}.running_var'] + .1 * x.var(0)
+        x = F.gelu((x - mean) / (var + 1e-5).sqrt() * w[f'bn{i}.weight'] + w[f'bn{i}.bias'])
+    return F.linear(x, w['fc3.weight'], w['fc3.bias'])

@@ -27,6 +27,10 @@ class EpochIndex(int):
     (EpochIndex(2, seed=1, epoch=3, origin=7), 7, 3)
     """
 
+    seed: int
+    epoch: int
+    origin: int
+
     def __new__(cls, value, seed=0, epoch=0, origin=None):
         self = super().__new__(cls, value)
         self.seed = int(seed)

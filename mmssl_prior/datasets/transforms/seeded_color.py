@@ -1,7 +1,5 @@
 """Seeded photometric augmentations: colour jitter, grey, blur, solarisation."""
 
-import numbers
-
 import torchvision.transforms.functional as F
 from mmpretrain.registry import TRANSFORMS
 from PIL import ImageFilter
@@ -13,7 +11,7 @@ __all__ = ['SeededColorJitter', 'SeededGaussianBlur', 'SeededGrayscale', 'Seeded
 
 def _factor_range(name, value, center, low, high):
     """Range around ``center`` from a number, or the range itself."""
-    if isinstance(value, numbers.Number):
+    if isinstance(value, (int, float)):
         if value < 0:
             raise ValueError(f'{name} must not be negative, got {value}')
         value = (max(center - value, low) if center else -value, center + value)

@@ -55,7 +55,10 @@ class SeededRandomResizedCrop(SeededTransform):
         self.aspect_ratio_range = check_range('aspect_ratio_range', aspect_ratio_range, 0)
         if self.crop_ratio_range[1] == 0 or self.aspect_ratio_range[0] == 0:
             raise ValueError('ranges of area and aspect ratio must not be zero')
-        self.interpolation = InterpolationMode(interpolation).value
+        modes = [mode.value for mode in InterpolationMode]
+        if interpolation not in modes:
+            raise ValueError(f'interpolation must be one of {modes}, got {interpolation!r}')
+        self.interpolation = interpolation
 
     def draw(self, width, height, rng):
         """Random crop of an image of this size.
@@ -80,9 +83,8 @@ class SeededRandomResizedCrop(SeededTransform):
 
     def apply(self, image, rng):
         """Crop and resize."""
-        return F.resized_crop(
-            image, *self.draw(*image.size, rng), self.scale, InterpolationMode(self.interpolation)
-        )
+        crop = self.draw(image.width, image.height, rng)
+        return F.resized_crop(image, *crop, self.scale, InterpolationMode(self.interpolation))
 
 
 @TRANSFORMS.register_module()

@@ -74,7 +74,7 @@ class SeededMultiView(BaseTransform):
         shared = None
         if any(isinstance(steps[0], SeededTransform) for steps in self.pipelines if steps):
             shared = array_to_pil(source)
-        views = []
+        views: list = []
         for steps, count in zip(self.pipelines, self.num_views):
             for _ in range(count):
                 rng = index_generator(index, len(views))

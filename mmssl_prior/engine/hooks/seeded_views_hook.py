@@ -19,13 +19,28 @@ class SeededViewsHook(Hook):
     integers, or behind a wrapper that drops the epoch from the index, every
     epoch would silently repeat the views of the first.
 
+    On resume the hook also hands the seed in the checkpoint to a sampler that
+    had the Runner's seed: MMEngine builds the sampler before it reads the
+    checkpoint, so that a run without a seed of its own would go on with
+    another order and other views.
+
     Raises:
-        UserError: Before training, if so.
+        UserError: Before training, if the epoch does not arrive.
     """
+
+    def __init__(self):
+        self._seed = None
+
+    def before_run(self, runner):
+        """Remember the seed that the sampler was given, before a checkpoint is read."""
+        self._seed = runner.seed
 
     def before_train(self, runner):
         """Check sampler, dataset wrappers and pipelines."""
         loader = runner.train_loop.dataloader
+        sampler = getattr(loader.batch_sampler, 'sampler', None)
+        if self._seed is not None and getattr(sampler, 'seed', None) == self._seed:
+            vars(sampler).update(seed=runner.seed)
         datasets = list(_walk(loader.dataset))
         steps = [step for data in datasets for step in _steps(getattr(data, 'pipeline', None))]
         if not any(isinstance(step, (SeededMultiView, SeededTransform)) for step in steps):

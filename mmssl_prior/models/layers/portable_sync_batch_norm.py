@@ -1,7 +1,7 @@
 import torch
 from mmengine import dist
 from mmpretrain.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...functional import all_reduce_sum
@@ -10,45 +10,51 @@ __all__ = ['PortableSyncBatchNorm']
 
 
 @MODELS.register_module(name='PortableSyncBN')
-class PortableSyncBatchNorm(nn.SyncBatchNorm):
-    r"""Batch normalisation over all ranks, on devices torch's SyncBatchNorm refuses too.
+class PortableSyncBatchNorm(_BatchNorm):
+    r"""Batch normalisation over all ranks that runs on any device.
 
     .. math:: y = \gamma \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta
 
     with mean and variance over the batch of all ranks (global), whose sizes
-    may differ. On CUDA it is ``torch.nn.SyncBatchNorm``; elsewhere sums and
-    counts are reduced by collectives that carry the true gradient. State keys
-    and arguments are those of ``torch.nn.BatchNorm1d/2d``.
+    may differ, in float32 or better. Sums and counts are reduced by
+    collectives that carry the true gradient. torch's SyncBatchNorm refuses
+    CPU tensors, and DistributedDataParallel refuses it on CPU; on CUDA both
+    compute the same. State keys and arguments are those of
+    ``torch.nn.BatchNorm1d/2d``; in one process it is that to the bit.
     """
 
-    _abbr_ = 'bn'  # the layer name mmcv's builder derives, as for the stock norms
+    def _check_input_dim(self, x: Tensor) -> None:
+        if x.ndim < 2 or x.shape[1] != self.num_features:
+            raise ValueError(f'expected a batch with {self.num_features} channels, got shape '
+                             f'{tuple(x.shape)}')
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.is_cuda:
+        if not self.training or dist.get_world_size() == 1:
             return super().forward(x)
-        batch_stats = self.training or self.running_mean is None
-        if not (batch_stats and self.training and dist.get_world_size() > 1):
-            return _BatchNorm.forward(self, x)
-        if x.shape[1] != self.num_features:
-            raise ValueError(f'expected {self.num_features} channels, got shape {tuple(x.shape)}')
+        self._check_input_dim(x)
         dims = [d for d in range(x.ndim) if d != 1]
         shape = [1, -1] + [1] * (x.ndim - 2)
-        count = x.new_tensor([x.numel() / x.shape[1]])
-        sums = all_reduce_sum(torch.cat([x.sum(dims), count]))
-        mean, count = sums[:-1] / sums[-1], sums[-1].detach()
-        centred = x - mean.view(shape)
+        values = x.to(torch.promote_types(x.dtype, torch.float32))
+        sums = all_reduce_sum(torch.cat([values.sum(dims), values.new_tensor([x[:, 0].numel()])]))
+        count = sums[-1].detach()
+        mean = sums[:-1] / count
+        centred = values - mean.view(shape)
         # Squares of centred values, not E[x^2] - mean^2, which cancels in float32.
         var = all_reduce_sum(centred.square().sum(dims)) / count
         if self.track_running_stats:
             self._update_running_stats(mean.detach(), var.detach() * count / (count - 1))
         y = centred * (var + self.eps).rsqrt().view(shape)
-        return y * self.weight.view(shape) + self.bias.view(shape) if self.affine else y
+        if self.affine:
+            y = y * self.weight.view(shape) + self.bias.view(shape)
+        return y.to(x.dtype)
 
     @torch.no_grad()
     def _update_running_stats(self, mean: Tensor, unbiased_var: Tensor) -> None:
+        assert self.num_batches_tracked is not None and self.running_mean is not None
+        assert self.running_var is not None
         self.num_batches_tracked.add_(1)
         momentum = self.momentum
         if momentum is None:
             momentum = 1 / float(self.num_batches_tracked)
-        self.running_mean.lerp_(mean, momentum)
-        self.running_var.lerp_(unbiased_var, momentum)
+        self.running_mean.lerp_(mean.to(self.running_mean), momentum)
+        self.running_var.lerp_(unbiased_var.to(self.running_var), momentum)

@@ -1,4 +1,3 @@
-from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
@@ -37,9 +36,9 @@ class MSNNeck(BaseModule):
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.fc1 = nn.Linear(in_channels, hid_channels)
-        self.bn1 = build_norm_layer(norm_cfg, hid_channels)[1]
+        self.bn1 = MODELS.build(dict(norm_cfg, num_features=hid_channels))
         self.fc2 = nn.Linear(hid_channels, hid_channels)
-        self.bn2 = build_norm_layer(norm_cfg, hid_channels)[1]
+        self.bn2 = MODELS.build(dict(norm_cfg, num_features=hid_channels))
         self.fc3 = nn.Linear(hid_channels, out_channels)
         self.activation = nn.GELU()
 
