@@ -36,7 +36,6 @@ test-slow: install
 
 lint: install
 	$(PY) -m ruff check .
-	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
 clean:

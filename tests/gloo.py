@@ -1,4 +1,5 @@
 """Real gloo process groups for tests: different data per rank, no mocks."""
+
 import os
 import tempfile
 import time
@@ -51,8 +52,9 @@ def run_ranks(world_size: int, fn: Callable, *args: Any, timeout: float = 180) -
                     process.kill()
                 if process.pid is not None:
                     process.join()
-        return [torch.load(f'{tmp}/result_{rank}.pt', weights_only=False)
-                for rank in range(world_size)]
+        return [
+            torch.load(f'{tmp}/result_{rank}.pt', weights_only=False) for rank in range(world_size)
+        ]
 
 
 def _rank(rank: int, world_size: int, tmp: str, timeout: float, fn: Callable, args: tuple) -> None:
@@ -60,8 +62,13 @@ def _rank(rank: int, world_size: int, tmp: str, timeout: float, fn: Callable, ar
     torch.set_num_threads(1)
     try:
         # A file instead of a port: no other job can take it first.
-        distributed.init_process_group('gloo', init_method=f'file://{tmp}/rendezvous', rank=rank,
-                                       world_size=world_size, timeout=timedelta(seconds=timeout))
+        distributed.init_process_group(
+            'gloo',
+            init_method=f'file://{tmp}/rendezvous',
+            rank=rank,
+            world_size=world_size,
+            timeout=timedelta(seconds=timeout),
+        )
         torch.save(fn(rank, *args), f'{tmp}/result_{rank}.pt')
         # A rank that leaves early would break its neighbours' last collective.
         distributed.barrier()

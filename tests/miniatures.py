@@ -66,3 +66,25 @@ def _write_image(path, label, size, rng):
     colour = np.random.default_rng(label).integers(40, 215, 3)
     coarse = np.clip(colour + rng.integers(-40, 41, (8, 8, 3)), 0, 255).astype(np.uint8)
     Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(path, quality=90)
+
+
+def make_imagenet(root, images_per_class=2, num_classes=1000, size=(40, 32), seed=0):
+    """Write a miniature of the ImageNet-1K download: {train,val}/<wnid>/*.JPEG.
+
+    Args:
+        root (str | Path): Folder to make.
+        images_per_class (int): In each split.
+        num_classes (int): Number of wnid folders; the dataset class wants 1000.
+        size (tuple[int, int]): Width and height.
+        seed (int): Seed of the images.
+
+    Returns:
+        Path: `root`.
+    """
+    root = Path(root)
+    rng = np.random.default_rng(seed)
+    for split in ('train', 'val'):
+        for label in range(num_classes):
+            for i in range(images_per_class):
+                _write_image(root / split / f'n{label:08d}' / f'{split}_{i}.JPEG', label, size, rng)
+    return root

@@ -1,4 +1,5 @@
 """The helper that runs ranks must itself not hide failures."""
+
 import time
 
 import pytest
@@ -27,7 +28,7 @@ def _sleep(rank):
 def test_results_come_in_the_order_of_ranks():
     for rank, result in enumerate(run_ranks(3, _sum, 10)):
         assert result[0] == rank
-        torch.testing.assert_close(result[1], torch.tensor([60.]))
+        torch.testing.assert_close(result[1], torch.tensor([60.0]))
 
 
 def test_failure_of_one_rank_is_raised_with_its_traceback():

@@ -34,7 +34,7 @@ fi
 # One thread per process is torchrun's default as well; named here, it warns no more.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 
-exec "$python" -m torch.distributed.run \
+exec "$python" -m mmssl_prior.cli.launch \
     --nnodes="$nodes" \
     --node-rank="${NODE_RANK:-0}" \
     --master-addr="${MASTER_ADDR:-127.0.0.1}" \

@@ -1,4 +1,9 @@
-"""PMSN, a small ViT, embedded long-tailed patterns: the demo, minutes on two CPU cores."""
+"""PMSN, a small ViT, embedded long-tailed patterns: the demo, minutes on two CPU cores.
+
+    python tools/train.py configs/pmsn/pmsn_vit-mini_patterns-lt.py
+
+Result: to be measured.
+"""
 _base_ = [
     '../_base_/models/pmsn_vit-mini.py',
     '../_base_/datasets/patterns-lt_msn.py',

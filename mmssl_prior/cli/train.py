@@ -10,14 +10,13 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmssl_prior.cli.boundary import run_guarded
-from mmssl_prior.cli.distributed import prepare_distributed
+from mmssl_prior.cli.distributed import leave, prepare_distributed
 from mmssl_prior.config import (
     apply_overrides,
     check_arguments,
@@ -28,6 +27,11 @@ from mmssl_prior.config import (
 from mmssl_prior.errors import UserError
 
 __all__ = ['build_config', 'main', 'parse_args', 'train']
+
+AMP_WRAPPERS = {
+    'OptimWrapper': 'AmpOptimWrapper',
+    'GroupClipOptimWrapper': 'GroupClipAmpOptimWrapper',
+}
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -68,9 +72,9 @@ def _apply_amp(cfg: Config) -> None:
     if get_device() == 'cpu':
         raise UserError('--amp needs a GPU, and none is visible')
     wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
-    if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
-        raise UserError(f'--amp: the optim_wrapper is a {wrapper}, which --amp would replace')
-    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    if wrapper not in (*AMP_WRAPPERS, *AMP_WRAPPERS.values()):
+        raise UserError(f'--amp: the optim_wrapper {wrapper} has no mixed-precision version')
+    cfg.optim_wrapper.type = AMP_WRAPPERS.get(wrapper, wrapper)
     cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
 
@@ -102,9 +106,6 @@ def train(cfg: Config) -> None:
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     check_checkpoints(runner.model, cfg)
     runner.train()
-    # Not after an error: with ranks that wait for each other it could block.
-    if dist.is_available() and dist.is_initialized():
-        dist.destroy_process_group()
 
 
 def _resume_hint(args: argparse.Namespace, work_dir: str | None) -> str:
@@ -130,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         work_dir = cfg.work_dir
         train(cfg)
 
-    return run_guarded(body, lambda: _resume_hint(args, work_dir))
+    return leave(run_guarded(body, lambda: _resume_hint(args, work_dir)))
 
 
 if __name__ == '__main__':

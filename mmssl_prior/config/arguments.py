@@ -95,7 +95,7 @@ def _meant(name: str, names: list[str]) -> str:
     return f' (did you mean {near[0]!r}?)' if near else ''
 
 
-def _takes(item: Callable, keys: set[str]) -> tuple[set[str], set[str] | None]:
+def _takes(item: Callable, keys: set[str]) -> tuple[set[str], frozenset[str] | None]:
     """Keys that the item does not take, and all that it takes (None: anything)."""
     accepted = accepted_arguments(item)
     if accepted is None:

@@ -46,7 +46,7 @@ def _own(function: Callable) -> tuple[set[str], str | None]:
     return names - {'self', 'cls'}, rest[0] if rest else None
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def accepted_arguments(item: Callable) -> frozenset[str] | None:
     """The keyword arguments that a class or function takes.
 
@@ -76,7 +76,6 @@ def accepted_arguments(item: Callable) -> frozenset[str] | None:
                 continue
             if base is object:
                 return frozenset(accepted)
-        
             names, rest = _own(base.__init__)
             accepted |= names
             if rest is None:

@@ -10,11 +10,11 @@ import numpy as np
 
 # Soft colours: at full saturation two random views of one image share no
 # evident content at the start of training, and small networks never take off.
-SATURATION = 0.25
+SATURATION = 0.2
 MIN_CONTRAST = 0.35
 MAX_ROTATION = np.deg2rad(20)
 NOISE_STD = 0.04
-MAX_LIGHT = 0.6
+MAX_LIGHT = 0.5
 SUPERSAMPLING = 2
 
 
@@ -223,9 +223,9 @@ def render(label, rng, size=40):
     class_name(label)  # validates
     window, motif = divmod(int(label), len(MOTIFS))
     angle = rng.uniform(-MAX_ROTATION, MAX_ROTATION)
-    zoom = rng.uniform(0.65, 1.35)
-    shift = rng.uniform(-0.28, 0.28, 2)
-    period = rng.uniform(0.2, 0.26)
+    zoom = rng.uniform(0.65, 1.5)
+    shift = rng.uniform(-0.32, 0.32, 2)
+    period = rng.uniform(0.2, 0.28)
     colours = _colours(rng)
     light_angle, light = rng.uniform(0, 2 * np.pi), rng.uniform(0, MAX_LIGHT)
 

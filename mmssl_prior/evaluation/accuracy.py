@@ -1,4 +1,5 @@
 """Top-1 accuracies of predicted labels."""
+
 import torch
 from torch import Tensor
 
@@ -57,5 +58,7 @@ def class_mean_top1(predictions: Tensor, labels: Tensor) -> float:
 
 def _check(predictions: Tensor, labels: Tensor) -> None:
     if predictions.shape != labels.shape or labels.ndim != 1 or not len(labels):
-        raise ValueError('predictions and labels must be non-empty vectors of one length, got '
-                         f'shapes {tuple(predictions.shape)} and {tuple(labels.shape)}')
+        raise ValueError(
+            'predictions and labels must be non-empty vectors of one length, got '
+            f'shapes {tuple(predictions.shape)} and {tuple(labels.shape)}'
+        )

@@ -1,7 +1,9 @@
 """What a pretraining run on small labelled data achieved: a table, two pictures, a JSON file."""
+
 import json
 import math
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 from mmengine.config import Config
@@ -36,6 +38,7 @@ class RawPixels(BaseModel):
 
 class Score(NamedTuple):
     """Accuracies of one kind of features, fractions in [0, 1]."""
+
     knn_top1: float
     knn_class_mean_top1: float
     linear_top1: float
@@ -68,6 +71,7 @@ def demo_report(cfg: Config, work_dir: str | Path) -> dict[str, Any]:
             another model, or the config has no labelled evaluation splits.
     """
     from rich.console import Console
+
     work_dir = Path(work_dir)
     _check_config(cfg)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
@@ -83,20 +87,26 @@ def demo_report(cfg: Config, work_dir: str | Path) -> dict[str, Any]:
         set_random_seed(seed)
         model = MODELS.build(cfg.model)
         model.init_weights()
-        knn = dict(k=_first(cfg.val_cfg.get('k', 10)),
-                   temperature=cfg.val_cfg.get('temperature', 0.07))
+        knn = dict(
+            k=_first(cfg.val_cfg.get('k', 10)), temperature=cfg.val_cfg.get('temperature', 0.07)
+        )
         scores = {
             RAW: _score(RawPixels(), bank, test, **knn),
-            UNTRAINED: _score(model, bank, test, **knn)}
+            UNTRAINED: _score(model, bank, test, **knn),
+        }
         _load(model, checkpoint)
         scores[PRETRAINED] = _score(model, bank, test, **knn)
         train = Runner.build_dataloader(_train_split(cfg), seed=seed)
         usage, log_prior = _usage(model, train)
 
     results: dict[str, Any] = dict(
-        checkpoint=str(checkpoint), seed=seed, **knn,
-        bank_size=len(bank.dataset), test_size=len(test.dataset),
-        scores={name: score._asdict() for name, score in scores.items()})
+        checkpoint=str(checkpoint),
+        seed=seed,
+        **knn,
+        bank_size=len(bank.dataset),
+        test_size=len(test.dataset),
+        scores={name: score._asdict() for name, score in scores.items()},
+    )
     pictures = [work_dir / 'curves.png']
     baselines = {name: scores[name].knn_top1 for name in (RAW, UNTRAINED)}
     plot_training_curves(pictures[0], _by_epoch(curves), log_prior, baselines)
@@ -104,8 +114,11 @@ def demo_report(cfg: Config, work_dir: str | Path) -> dict[str, Any]:
         pictures.append(work_dir / 'prototype_usage.png')
         plot_prototype_usage(pictures[1], usage, log_prior)
         results['prototype_usage'] = dict(
-            num_prototypes=len(log_prior), num_used=usage.num_used,
-            effective_number=usage.effective_number, kl_to_prior=usage.kl_to_prior)
+            num_prototypes=len(log_prior),
+            num_used=usage.num_used,
+            effective_number=usage.effective_number,
+            kl_to_prior=usage.kl_to_prior,
+        )
     path = work_dir / 'results.json'
     path.write_text(json.dumps(results, indent=2) + '\n')
     _print(console, results, [path, *pictures])
@@ -117,45 +130,56 @@ def _check_config(cfg: Config) -> None:
         if not cfg.get(name):
             raise UserError(f'{cfg.filename}: the report needs {name}')
     if 'bank_dataloader' not in cfg.val_cfg:
-        raise UserError(f"{cfg.filename}: the report needs val_cfg=dict(type='KNNValLoop', "
-                        'bank_dataloader=...)')
+        raise UserError(
+            f"{cfg.filename}: the report needs val_cfg=dict(type='KNNValLoop', bank_dataloader=...)"
+        )
 
 
 def _last_checkpoint(work_dir: Path) -> Path:
     if not (work_dir / 'last_checkpoint').is_file():
-        raise UserError(f'{work_dir} holds no checkpoint (no file last_checkpoint): pretrain with '
-                        f'python tools/train.py CONFIG --work-dir {work_dir}')
-    path = Path(find_latest_checkpoint(str(work_dir)))
-    if not path.is_file():
-        # The folder may have been moved since.
-        path = work_dir / path.name
-    if not path.is_file():
-        raise UserError(f'{work_dir / "last_checkpoint"} names {path.name}, which is not there')
-    return path
+        raise UserError(
+            f'{work_dir} holds no checkpoint (no file last_checkpoint): pretrain with '
+            f'python tools/train.py CONFIG --work-dir {work_dir}'
+        )
+    named = Path(find_latest_checkpoint(str(work_dir)))
+    # The file holds an absolute path, of another folder if this one was copied or moved.
+    for path in (work_dir / named.name, named):
+        if path.is_file():
+            return path
+    raise UserError(f'{work_dir / "last_checkpoint"} names {named.name}, which is not there')
 
 
 def _load(model: nn.Module, path: Path) -> None:
     before = model.state_dict()
     try:
         state = load_checkpoint(model, str(path), map_location='cpu', logger='silent')['state_dict']
-    except (OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
-        raise UserError(f'{path}: not a readable checkpoint ({error})') from error
+    except (OSError, RuntimeError, ValueError, KeyError, EOFError, UnpicklingError) as error:
+        reason = str(error).split('\n')[0]
+        raise UserError(f'{path}: not a readable checkpoint ({reason})') from error
     wrong = [key for key in before if key not in state or state[key].shape != before[key].shape]
     if wrong:
-        raise UserError(f'{path} is of another model than the config: {len(wrong)} of '
-                        f'{len(before)} weights are missing or differ in shape, such as {wrong[0]}')
+        raise UserError(
+            f'{path} is of another model than the config: {len(wrong)} of '
+            f'{len(before)} weights are missing or differ in shape, such as {wrong[0]}'
+        )
 
 
-def _score(model: nn.Module, bank: DataLoader, test: DataLoader, k: int,
-           temperature: float) -> Score:
+def _score(
+    model: nn.Module, bank: DataLoader, test: DataLoader, k: int, temperature: float
+) -> Score:
     train = _labelled(model, bank, 'val_cfg.bank_dataloader')
     query = _labelled(model, test, 'val_dataloader')
     if not 1 <= k <= len(train.labels):
         raise UserError(f'val_cfg.k={k}: the bank holds {len(train.labels)} samples')
     predictions = knn_classify(query.features, train.features, train.labels, k, temperature)[k]
     probe = linear_probe(train.features, train.labels, query.features, query.labels)
-    return Score(top1(predictions, query.labels), class_mean_top1(predictions, query.labels),
-                 probe.top1, probe.class_mean_top1, probe.converged)
+    return Score(
+        top1(predictions, query.labels),
+        class_mean_top1(predictions, query.labels),
+        probe.top1,
+        probe.class_mean_top1,
+        probe.converged,
+    )
 
 
 def _labelled(model: nn.Module, loader: DataLoader, name: str) -> Features:
@@ -183,8 +207,9 @@ def _innermost(dataset: dict) -> dict:
 def _usage(model: nn.Module, train: DataLoader):
     if not hasattr(model, 'assign'):
         return None, None
-    assigned = extract_features(model, train, lambda inputs, _: model.assign(inputs),
-                                name='train_dataloader')
+    assigned = extract_features(
+        model, train, lambda inputs, _: model.assign(inputs), name='train_dataloader'
+    )
     if model.head.needs_prior_counts:
         if assigned.labels is None:
             raise UserError('the prior is counted from labels, and train_dataloader has none')
@@ -200,8 +225,10 @@ def _by_epoch(curves: dict) -> dict:
         return curves
     # An iteration of epoch e is at most e times the length of an epoch; logged ones come close.
     length = math.ceil(max(step / epoch for step, epoch in zip(*curves['epoch'])))
-    return {name: (xs if name.startswith('knn') else [x / length for x in xs], ys)
-            for name, (xs, ys) in curves.items()}
+    return {
+        name: (xs if name.startswith('knn') else [x / length for x in xs], ys)
+        for name, (xs, ys) in curves.items()
+    }
 
 
 def _first(k) -> int:
@@ -210,22 +237,28 @@ def _first(k) -> int:
 
 def _print(console, results: dict[str, Any], files: list[Path]) -> None:
     from rich.table import Table
+
     table = Table(title=f'top-1 on {results["test_size"]} test images', title_justify='left')
     table.add_column('features')
     table.add_column(f'k-NN (k={results["k"]})', justify='right')
     table.add_column('linear probe', justify='right')
     for name, score in results['scores'].items():
         probe = f'{score["linear_top1"]:.3f}' + ('' if score['linear_converged'] else ' *')
-        table.add_row(name, f'{score["knn_top1"]:.3f}', probe,
-                      style='bold' if name == PRETRAINED else None)
+        table.add_row(
+            name, f'{score["knn_top1"]:.3f}', probe, style='bold' if name == PRETRAINED else None
+        )
     console.print(table)
     if not all(score['linear_converged'] for score in results['scores'].values()):
         console.print('* the solver had not converged at its iteration limit')
     if 'prototype_usage' in results:
         usage = results['prototype_usage']
-        console.print('prototypes on the training images: {num_used} of {num_prototypes} used, '
-                      'effective number {effective_number:.1f}, KL to the prior {kl_to_prior:.3f}'
-                      .format(**usage), soft_wrap=True)
+        console.print(
+            'prototypes on the training images: {num_used} of {num_prototypes} used, '
+            'effective number {effective_number:.1f}, KL to the prior {kl_to_prior:.3f}'.format(
+                **usage
+            ),
+            soft_wrap=True,
+        )
     for file in files:
         # Not wrapped: a path is to be copied.
         console.print(str(file), soft_wrap=True, highlight=False)

@@ -1,4 +1,5 @@
 """Features of a whole dataset, the same for any number of ranks."""
+
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,6 +23,7 @@ _NOTHING = (torch.empty(0, 0), torch.empty(0, dtype=torch.int64), torch.empty(0,
 
 class Features(NamedTuple):
     """Features (N, D) float32, labels (N,) or None, sample indices (N,); all in main memory."""
+
     features: Tensor
     labels: Tensor | None
     sample_idx: Tensor
@@ -44,9 +46,13 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 
 @torch.no_grad()
-def extract_features(model: nn.Module, batches: Iterable[dict],
-                     forward: Callable[[Tensor, Sequence], Tensor] | None = None,
-                     size: int | None = None, name: str = 'samples') -> Features:
+def extract_features(
+    model: nn.Module,
+    batches: Iterable[dict],
+    forward: Callable[[Tensor, Sequence], Tensor] | None = None,
+    size: int | None = None,
+    name: str = 'samples',
+) -> Features:
     """Features of all samples that the dataloaders of all ranks hold.
 
     Every rank runs its own batches, in eval mode and without gradients, and
@@ -78,6 +84,7 @@ def extract_features(model: nn.Module, batches: Iterable[dict],
     """
     module = model.module if is_model_wrapper(model) else model
     if forward is None:
+
         def forward(inputs, data_samples):
             return module(inputs, data_samples, mode='tensor')
 
@@ -104,15 +111,20 @@ def _run(module: nn.Module, batches: Iterable[dict], forward: Callable, name: st
             indices += _indices(samples, name)
     if not features:
         return Features(*_NOTHING)
-    return Features(torch.cat(features), torch.tensor(labels, dtype=torch.int64),
-                    torch.tensor(indices, dtype=torch.int64))
+    return Features(
+        torch.cat(features),
+        torch.tensor(labels, dtype=torch.int64),
+        torch.tensor(indices, dtype=torch.int64),
+    )
 
 
 def _single_view(inputs, name: str) -> Tensor:
     if isinstance(inputs, (list, tuple)):
         if any(view.ndim != 3 or view.shape != inputs[0].shape for view in inputs):
-            raise UserError(f'{name}: each sample comes as {len(inputs)} views or images differ in '
-                            'size; evaluation needs a single-view pipeline with a fixed crop')
+            raise UserError(
+                f'{name}: each sample comes as {len(inputs)} views or images differ in '
+                'size; evaluation needs a single-view pipeline with a fixed crop'
+            )
         inputs = torch.stack(tuple(inputs))
     return inputs
 
@@ -121,8 +133,10 @@ def _pool(out, name: str) -> Tensor:
     out = out[-1] if isinstance(out, (list, tuple)) else out
     out = out.mean((2, 3)) if out.ndim == 4 else out
     if out.ndim != 2:
-        raise UserError(f'{name}: the model gives features of shape {tuple(out.shape)}, expected '
-                        '(B, D) or (B, C, H, W): choose a pooled or class-token output')
+        raise UserError(
+            f'{name}: the model gives features of shape {tuple(out.shape)}, expected '
+            '(B, D) or (B, C, H, W): choose a pooled or class-token output'
+        )
     return out
 
 
@@ -138,8 +152,10 @@ def _labels(samples: Sequence, name: str) -> list[int]:
 def _indices(samples: Sequence, name: str) -> list[int]:
     indices = [sample.get('sample_idx') for sample in samples]
     if not indices or None in indices:
-        raise UserError(f"{name}: samples carry no sample_idx: end the pipeline with "
-                        "dict(type='PackInputs'), whose meta_keys must include 'sample_idx'")
+        raise UserError(
+            f'{name}: samples carry no sample_idx: end the pipeline with '
+            "dict(type='PackInputs'), whose meta_keys must include 'sample_idx'"
+        )
     return [int(index) for index in indices]
 
 
@@ -158,8 +174,12 @@ def _gather(local: Features, error: str | None, name: str) -> Features:
     # A rank without samples does not know their width.
     features = local.features.reshape(len(local.features), max(widths))
     tensors = (features, local.labels, local.sample_idx)
-    return Features(*(_gather_rows(tensor, max(sizes))
-                      for tensor, sizes in zip(tensors, (rows, labelled, rows))))
+    return Features(
+        *(
+            _gather_rows(tensor, max(sizes))
+            for tensor, sizes in zip(tensors, (rows, labelled, rows))
+        )
+    )
 
 
 def _gather_rows(tensor: Tensor, largest: int) -> Tensor:
@@ -167,11 +187,11 @@ def _gather_rows(tensor: Tensor, largest: int) -> Tensor:
     parts: list[list[Tensor]] = [[] for _ in sizes]
     for start in range(0, largest, GATHER_ROWS):
         count = min(GATHER_ROWS, largest - start)
-        piece = tensor[start:start + count]
+        piece = tensor[start : start + count]
         # Collectives need equal shapes.
         padding = tensor.new_zeros(count - len(piece), *tensor.shape[1:])
         for part, size, rows in zip(parts, sizes, dist.all_gather(torch.cat([piece, padding]))):
-            part.append(rows[:max(0, size - start)])
+            part.append(rows[: max(0, size - start)])
     return torch.cat([rows for part in parts for rows in part]) if largest else tensor
 
 
@@ -182,12 +202,18 @@ def _merge(all_samples: Features, size: int | None, name: str) -> Features:
     sorted_idx = sample_idx[order]
     repeated = sorted_idx[1:] == sorted_idx[:-1]
     if labels is not None and (labels[order][1:] != labels[order][:-1])[repeated].any():
-        raise UserError(f'{name}: two samples share a sample_idx but not a label, as those of a '
-                        'ConcatDataset do: give one dataset')
+        raise UserError(
+            f'{name}: two samples share a sample_idx but not a label, as those of a '
+            'ConcatDataset do: give one dataset'
+        )
     kept = torch.cat([order[:1], order[1:][~repeated]])
     if size is not None and len(kept) < size:
-        print_log(f'{name}: {len(kept)} of {size} samples were evaluated: is drop_last set, or '
-                  'were images undecodable?', logger='current', level=logging.WARNING)
+        print_log(
+            f'{name}: {len(kept)} of {size} samples were evaluated: is drop_last set, or '
+            'were images undecodable?',
+            logger='current',
+            level=logging.WARNING,
+        )
     if not torch.equal(kept, torch.arange(len(features))):
         features, sample_idx = features[kept], sample_idx[kept]
         labels = None if labels is None else labels[kept]

@@ -1,4 +1,5 @@
 """Weighted k-nearest-neighbour classification in bounded memory."""
+
 from collections.abc import Sequence
 
 import torch
@@ -12,8 +13,13 @@ BANK_CHUNK = 16384
 
 
 @torch.no_grad()
-def nearest_neighbors(queries: Tensor, bank: Tensor, k: int, query_chunk: int = QUERY_CHUNK,
-                      bank_chunk: int = BANK_CHUNK) -> tuple[Tensor, Tensor]:
+def nearest_neighbors(
+    queries: Tensor,
+    bank: Tensor,
+    k: int,
+    query_chunk: int = QUERY_CHUNK,
+    bank_chunk: int = BANK_CHUNK,
+) -> tuple[Tensor, Tensor]:
     r"""The k rows of a bank with the largest cosine similarity to each query.
 
     .. math:: s_{ij} = \frac{q_i \cdot b_j}{\|q_i\| \|b_j\|}
@@ -51,9 +57,15 @@ def nearest_neighbors(queries: Tensor, bank: Tensor, k: int, query_chunk: int = 
 
 
 @torch.no_grad()
-def knn_classify(queries: Tensor, bank: Tensor, bank_labels: Tensor, k: int | Sequence[int],
-                 temperature: float = 0.07, query_chunk: int = QUERY_CHUNK,
-                 bank_chunk: int = BANK_CHUNK) -> dict[int, Tensor]:
+def knn_classify(
+    queries: Tensor,
+    bank: Tensor,
+    bank_labels: Tensor,
+    k: int | Sequence[int],
+    temperature: float = 0.07,
+    query_chunk: int = QUERY_CHUNK,
+    bank_chunk: int = BANK_CHUNK,
+) -> dict[int, Tensor]:
     r"""Label queries by a weighted vote of their k nearest neighbours.
 
     .. math:: \hat y_i = \arg\max_c \sum_{j \in N_k(i), y_j = c} \exp(s_{ij} / \tau)
@@ -94,8 +106,10 @@ def knn_classify(queries: Tensor, bank: Tensor, bank_labels: Tensor, k: int | Se
     if not temperature > 0:
         raise ValueError(f'temperature must be positive, got {temperature}')
     if bank_labels.shape != bank.shape[:1] or bank_labels.is_floating_point():
-        raise ValueError(f'bank_labels must be {len(bank)} integers, got {bank_labels.dtype} of '
-                         f'shape {tuple(bank_labels.shape)}')
+        raise ValueError(
+            f'bank_labels must be {len(bank)} integers, got {bank_labels.dtype} of '
+            f'shape {tuple(bank_labels.shape)}'
+        )
     _check(queries, bank, *ks)
     if bank_labels.min() < 0:
         raise ValueError('bank_labels must not be negative: is the bank labelled?')
@@ -119,7 +133,7 @@ def _running_top_k(queries: Tensor, bank: Tensor, k: int, bank_chunk: int) -> Te
     queries = F.normalize(queries.float(), dim=1)
     best = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.device)
     for start in range(0, len(bank), bank_chunk):
-        chunk = F.normalize(bank[start:start + bank_chunk].to(queries.device).float(), dim=1)
+        chunk = F.normalize(bank[start : start + bank_chunk].to(queries.device).float(), dim=1)
         keys = torch.cat([best, _top_keys(queries @ chunk.T, k, start)], 1)
         best = keys.topk(min(k, keys.shape[1]), 1).values
     return best
@@ -145,25 +159,29 @@ def _pack(similarity: Tensor, index: Tensor) -> Tensor:
     """Similarity and index as one int64, the larger the nearer, then the lower the index."""
     # Adding 0 turns -0 into +0. Read as an integer, a float orders like one, except that the
     # negative ones run backwards.
-    bits = (similarity + 0.).view(torch.int32)
-    bits = bits ^ ((bits >> 31) & 0x7fffffff)
-    return (bits.long() << 32) | (0xffffffff - index)
+    bits = (similarity + 0.0).view(torch.int32)
+    bits = bits ^ ((bits >> 31) & 0x7FFFFFFF)
+    return (bits.long() << 32) | (0xFFFFFFFF - index)
 
 
 def _unpack(keys: Tensor) -> tuple[Tensor, Tensor]:
     bits = (keys >> 32).to(torch.int32)
-    bits = bits ^ ((bits >> 31) & 0x7fffffff)
-    return bits.view(torch.float32), 0xffffffff - (keys & 0xffffffff)
+    bits = bits ^ ((bits >> 31) & 0x7FFFFFFF)
+    return bits.view(torch.float32), 0xFFFFFFFF - (keys & 0xFFFFFFFF)
 
 
 def _check(queries: Tensor, bank: Tensor, *ks: int) -> None:
     if queries.ndim != 2 or bank.ndim != 2 or queries.shape[1] != bank.shape[1]:
-        raise ValueError('queries and bank must have shapes (Q, D) and (N, D), got '
-                         f'{tuple(queries.shape)} and {tuple(bank.shape)}')
+        raise ValueError(
+            'queries and bank must have shapes (Q, D) and (N, D), got '
+            f'{tuple(queries.shape)} and {tuple(bank.shape)}'
+        )
     for k in ks:
         if not 1 <= k <= len(bank):
-            raise ValueError(f'k = {k} neighbours of a bank of {len(bank)} samples: k must be in '
-                             f'[1, {len(bank)}]')
+            raise ValueError(
+                f'k = {k} neighbours of a bank of {len(bank)} samples: k must be in '
+                f'[1, {len(bank)}]'
+            )
     for name, features in (('queries', queries), ('bank', bank)):
         # In pieces: the mask of a whole bank would be a large tensor of its own.
         if not all(piece.isfinite().all() for piece in features.split(BANK_CHUNK)):

@@ -1,4 +1,5 @@
 """Linear probe on fixed features."""
+
 import warnings
 from typing import NamedTuple
 
@@ -12,13 +13,20 @@ __all__ = ['LinearProbe', 'linear_probe']
 
 class LinearProbe(NamedTuple):
     """Scores on the test features, fractions in [0, 1], and whether the solver converged."""
+
     top1: float
     class_mean_top1: float
     converged: bool
 
 
-def linear_probe(train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor, C: float = 1.,
-                 max_iter: int = 1000) -> LinearProbe:
+def linear_probe(
+    train_x: Tensor,
+    train_y: Tensor,
+    test_x: Tensor,
+    test_y: Tensor,
+    C: float = 1.0,
+    max_iter: int = 1000,
+) -> LinearProbe:
     r"""Multinomial logistic regression on standardised features.
 
     .. math:: \min_{W, b} \frac{1}{2} \|W\|^2
@@ -62,5 +70,7 @@ def linear_probe(train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tenso
     predictions = torch.from_numpy(probe.predict(test_x.cpu().numpy()))
     labels = test_y.cpu()
     return LinearProbe(
-        top1(predictions, labels), class_mean_top1(predictions, labels),
-        bool(probe[-1].n_iter_.max() < max_iter))
+        top1(predictions, labels),
+        class_mean_top1(predictions, labels),
+        bool(probe[-1].n_iter_.max() < max_iter),
+    )

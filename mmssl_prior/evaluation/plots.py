@@ -1,4 +1,5 @@
 """Pictures of a pretraining run."""
+
 import math
 from pathlib import Path
 
@@ -11,11 +12,22 @@ __all__ = ['plot_prototype_usage', 'plot_training_curves']
 
 BLUE, ORANGE, GREEN, GRAY, INK = '#2a6fbb', '#d9742b', '#2f9e6b', '#9aa3ad', '#22272e'
 STYLE = {
-    'axes.edgecolor': GRAY, 'axes.labelcolor': INK, 'axes.titlelocation': 'left',
-    'axes.titlesize': 11, 'axes.titleweight': 'bold', 'axes.spines.top': False,
-    'axes.spines.right': False, 'axes.grid': True, 'grid.color': '#e8ebee', 'font.size': 10,
-    'legend.frameon': False, 'legend.fontsize': 9, 'lines.linewidth': 1.8,
-    'xtick.color': INK, 'ytick.color': INK, 'savefig.dpi': 130,
+    'axes.edgecolor': GRAY,
+    'axes.labelcolor': INK,
+    'axes.titlelocation': 'left',
+    'axes.titlesize': 11,
+    'axes.titleweight': 'bold',
+    'axes.spines.top': False,
+    'axes.spines.right': False,
+    'axes.grid': True,
+    'grid.color': '#e8ebee',
+    'font.size': 10,
+    'legend.frameon': False,
+    'legend.fontsize': 9,
+    'lines.linewidth': 1.8,
+    'xtick.color': INK,
+    'ytick.color': INK,
+    'savefig.dpi': 130,
 }
 Curves = dict[str, tuple[list[float], list[float]]]
 
@@ -23,12 +35,18 @@ Curves = dict[str, tuple[list[float], list[float]]]
 def _figure(rows: int, columns: int, size: tuple[float, float]):
     # Without pyplot no display is needed and no figure stays in memory.
     from matplotlib.figure import Figure
+
     figure = Figure(figsize=size, layout='constrained')
+    figure.get_layout_engine().set(h_pad=0.1, w_pad=0.1)
     return figure, figure.subplots(rows, columns)
 
 
-def plot_training_curves(path: str | Path, curves: Curves, log_prior: Tensor | None = None,
-                         baselines: dict[str, float] | None = None) -> None:
+def plot_training_curves(
+    path: str | Path,
+    curves: Curves,
+    log_prior: Tensor | None = None,
+    baselines: dict[str, float] | None = None,
+) -> None:
     """Losses, usage of the prototypes and k-NN accuracy over the epochs, as a PNG.
 
     Args:
@@ -40,14 +58,18 @@ def plot_training_curves(path: str | Path, curves: Curves, log_prior: Tensor | N
         baselines: k-NN accuracies to compare with, by name.
     """
     import matplotlib
+
     with matplotlib.rc_context(STYLE):
         figure, axes = _figure(2, 2, (10, 6.2))
         (losses, entropies), (prototypes, knn) = axes
-        for name, label, color in (('loss_ce', 'cross-entropy', BLUE),
-                                   ('prior_kl', 'KL(p̄ ‖ prior)', ORANGE)):
+        for name, label, color in (
+            ('loss_ce', 'cross-entropy', BLUE),
+            ('prior_kl', 'KL(p̄ ‖ prior)', ORANGE),
+        ):
             if name in curves:
                 losses.plot(*curves[name], color=color, label=label)
         losses.set_title('Loss terms')
+        losses.set_yscale('log')
 
         if 'p_bar_entropy' in curves:
             entropies.plot(*curves['p_bar_entropy'], color=BLUE, label='mean prediction p̄')
@@ -57,11 +79,17 @@ def plot_training_curves(path: str | Path, curves: Curves, log_prior: Tensor | N
         prototypes.set_title('Distinct prototypes among the targets')
         if log_prior is not None:
             log_prior = log_prior.double().cpu()
-            entropies.axhline(-float((log_prior.exp() * log_prior).sum()), color=INK, ls='--',
-                              lw=1.2, label='prior')
+            entropies.axhline(
+                -float((log_prior.exp() * log_prior).sum()),
+                color=INK,
+                ls='--',
+                lw=1.2,
+                label='prior',
+            )
             entropies.axhline(math.log(len(log_prior)), color=GRAY, ls=':', lw=1.4, label='log K')
-            prototypes.axhline(len(log_prior), color=GRAY, ls=':', lw=1.4,
-                               label=f'K = {len(log_prior)}')
+            prototypes.axhline(
+                len(log_prior), color=GRAY, ls=':', lw=1.4, label=f'K = {len(log_prior)}'
+            )
 
         if 'knn_top1' in curves:
             knn.plot(*curves['knn_top1'], color=GREEN, marker='o', ms=4, label='pretraining')
@@ -70,7 +98,6 @@ def plot_training_curves(path: str | Path, curves: Curves, log_prior: Tensor | N
         knn.set_title('k-NN top-1 on the test split')
         knn.set_ylim(0, 1)
         # Only now: setting one limit freezes the other at what is drawn so far.
-        losses.set_ylim(bottom=0)
         prototypes.set_ylim(bottom=0)
         for axis in axes.flat:
             axis.set_xlabel('epoch')
@@ -92,20 +119,36 @@ def plot_prototype_usage(path: str | Path, usage: PrototypeUsage, log_prior: Ten
         log_prior: Logarithm of the prior, shape (K,).
     """
     import matplotlib
+
     prior = log_prior.double().exp().cpu()
     p_bar, share = usage.p_bar.cpu(), usage.counts.double().cpu() / usage.counts.sum().cpu()
-    ranks = torch.arange(1, len(prior) + 1)
+    ranks = range(1, len(prior) + 1)
     # Unused prototypes have no place on a logarithmic axis: they are drawn at its foot.
     foot = float(torch.cat([prior, p_bar[p_bar > 0], share[share > 0]]).min()) / 2
     with matplotlib.rc_context(STYLE):
         figure, (by_rank, by_size) = _figure(1, 2, (10, 4.2))
         for axis, order in ((by_rank, False), (by_size, True)):
+
             def values(x, order=order):
-                return (x.sort(descending=True).values if order else x).clamp_min(foot)
-            axis.bar(ranks, values(share) - foot, bottom=foot, width=1., color='#c9dcf0',
-                     label='share of argmax assignments')
-            axis.plot(ranks, values(p_bar), color=BLUE, marker='.', ms=5, lw=1 if order else 0,
-                      label='mean prediction p̄')
+                return (x.sort(descending=True).values if order else x).clamp_min(foot).numpy()
+
+            axis.bar(
+                ranks,
+                values(share) - foot,
+                bottom=foot,
+                width=1.0,
+                color='#c9dcf0',
+                label='share of argmax assignments',
+            )
+            axis.plot(
+                ranks,
+                values(p_bar),
+                color=BLUE,
+                marker='.',
+                ms=5,
+                lw=1 if order else 0,
+                label='mean prediction p̄',
+            )
             axis.plot(ranks, values(prior), color=ORANGE, lw=2.2, label='prior π')
             axis.set_yscale('log')
             axis.set_ylim(bottom=foot)
@@ -115,8 +158,12 @@ def plot_prototype_usage(path: str | Path, usage: PrototypeUsage, log_prior: Ten
         by_rank.set_title('Usage of each prototype')
         by_size.set_xlabel('rank (each curve sorted by itself)')
         by_size.set_title('The same, sorted')
-        by_size.text(0.04, 0.06, f'{usage.num_used} of {len(prior)} used\neffective number '
-                     f'{usage.effective_number:.1f}\nKL(p̄ ‖ π) = {usage.kl_to_prior:.3f}',
-                     transform=by_size.transAxes)
+        by_size.text(
+            0.04,
+            0.06,
+            f'{usage.num_used} of {len(prior)} used\neffective number '
+            f'{usage.effective_number:.1f}\nKL(p̄ ‖ π) = {usage.kl_to_prior:.3f}',
+            transform=by_size.transAxes,
+        )
         figure.legend(*by_rank.get_legend_handles_labels(), loc='outside lower center', ncols=3)
         figure.savefig(path)

@@ -1,4 +1,5 @@
 """How a dataset uses the prototypes, beside the prior that was asked for."""
+
 import math
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ __all__ = ['PrototypeUsage', 'prototype_usage']
 
 class PrototypeUsage(NamedTuple):
     """Usage of K prototypes; the formulas stand in :func:`prototype_usage`."""
+
     p_bar: Tensor
     counts: Tensor
     effective_number: float
@@ -50,8 +52,10 @@ def prototype_usage(log_probs: Tensor, log_prior: Tensor) -> PrototypeUsage:
         ([2, 0, 0], 1, 1.679)
     """
     if log_probs.ndim != 2 or not len(log_probs) or log_prior.shape != log_probs.shape[1:]:
-        raise ValueError('log_probs and log_prior must have shapes (N, K) and (K,), N > 0, got '
-                         f'{tuple(log_probs.shape)} and {tuple(log_prior.shape)}')
+        raise ValueError(
+            'log_probs and log_prior must have shapes (N, K) and (K,), N > 0, got '
+            f'{tuple(log_probs.shape)} and {tuple(log_prior.shape)}'
+        )
     log_p_bar = log_probs.double().logsumexp(0) - math.log(len(log_probs))
     # A prototype with no mass at all adds 0 to entropy and divergence; 0 * -inf would be NaN.
     finite = log_p_bar.clamp_min(torch.finfo(torch.float64).min)
@@ -61,4 +65,5 @@ def prototype_usage(log_probs: Tensor, log_prior: Tensor) -> PrototypeUsage:
         counts=counts,
         effective_number=entropy(finite).exp().item(),
         num_used=int((counts > 0).sum()),
-        kl_to_prior=kl_divergence(finite, log_prior.to(finite)).item())
+        kl_to_prior=kl_divergence(finite, log_prior.to(finite)).item(),
+    )

@@ -1,4 +1,5 @@
 """The scalars that a training run logged, across resumes."""
+
 import json
 from pathlib import Path
 
@@ -50,7 +51,11 @@ def read_training_log(work_dir: str | Path) -> dict[str, tuple[list[int], list[f
                         del curve[later]
                 curve[step] = float(value)
     if not curves:
-        raise UserError(f'{work_dir}: no */vis_data/scalars.json with logged values; was training '
-                        'run there, with a LocalVisBackend?')
-    return {name: (sorted(curve), [curve[step] for step in sorted(curve)])
-            for name, curve in curves.items()}
+        raise UserError(
+            f'{work_dir}: no */vis_data/scalars.json with logged values; was training '
+            'run there, with a LocalVisBackend?'
+        )
+    return {
+        name: (sorted(curve), [curve[step] for step in sorted(curve)])
+        for name, curve in curves.items()
+    }

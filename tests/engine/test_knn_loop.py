@@ -12,7 +12,7 @@ from mmssl_prior.errors import UserError
 from tests.evaluation.toy import ToyFeatures, ToyImages, reference_features, reference_knn
 from tests.gloo import run_ranks
 
-QUERIES, BANK = dict(size=17, seed=1, noise=4.), dict(size=23, seed=2, noise=4.)
+QUERIES, BANK = dict(size=17, seed=1, noise=4.0), dict(size=23, seed=2, noise=4.0)
 
 
 @HOOKS.register_module()
@@ -50,8 +50,13 @@ class SpyHook(Hook):
 
 
 def _loader_cfg(**dataset):
-    return dict(batch_size=5, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
-                collate_fn=default_collate, dataset=dict(type='ToyImages', **dataset))
+    return dict(
+        batch_size=5,
+        num_workers=0,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        collate_fn=default_collate,
+        dataset=dict(type='ToyImages', **dataset),
+    )
 
 
 def _config(work_dir, queries=QUERIES, bank=BANK, launcher='none', evaluator=(), **loop):
@@ -62,17 +67,23 @@ def _config(work_dir, queries=QUERIES, bank=BANK, launcher='none', evaluator=(),
         train_cfg=dict(by_epoch=True, max_epochs=5, val_interval=2),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
         val_dataloader=_loader_cfg(**queries),
-        val_cfg=dict(type='KNNValLoop', bank_dataloader=_loader_cfg(**bank),
-                     **dict(dict(k=[3, 7], temperature=0.1), **loop)),
+        val_cfg=dict(
+            type='KNNValLoop',
+            bank_dataloader=_loader_cfg(**bank),
+            **dict(dict(k=[3, 7], temperature=0.1), **loop),
+        ),
         val_evaluator=list(evaluator),
-        default_hooks=dict(checkpoint=dict(type='CheckpointHook', save_best='knn_top1'),
-                           logger=dict(type='LoggerHook', interval=1)),
+        default_hooks=dict(
+            checkpoint=dict(type='CheckpointHook', save_best='knn_top1'),
+            logger=dict(type='LoggerHook', interval=1),
+        ),
         custom_hooks=[dict(type='SpyHook')],
         model_wrapper_cfg=dict(type='MMDistributedDataParallel', device_ids=None),
         launcher=launcher,
         experiment_name=Path(work_dir).name,
         default_scope='mmpretrain',
-        log_level='WARNING')
+        log_level='WARNING',
+    )
 
 
 def _run(config, action='train'):
@@ -89,8 +100,9 @@ def _reference(model):
     queries, bank = ToyImages(**QUERIES), ToyImages(**BANK)
     accuracy = {}
     for k in (3, 7):
-        predictions = reference_knn(reference_features(model, queries),
-                                    reference_features(model, bank), bank.labels, k, 0.1)
+        predictions = reference_knn(
+            reference_features(model, queries), reference_features(model, bank), bank.labels, k, 0.1
+        )
         accuracy[k] = float((predictions == queries.labels).double().mean())
     return {'knn_top1': accuracy[3], 'knn_top1_k3': accuracy[3], 'knn_top1_k7': accuracy[7]}
 
@@ -98,8 +110,10 @@ def _reference(model):
 def test_validates_during_training_and_leaves_the_model_as_it_was(tmp_path):
     runner, spy = _run(_config(tmp_path))
     batches = ['before_val_iter', 'after_val_iter'] * 4
-    assert spy.calls == ['before_val', 'before_val_epoch', *batches, 'after_val_epoch',
-                         'after_val'] * 3, 'after epochs 2 and 4, and after the last one'
+    assert (
+        spy.calls
+        == ['before_val', 'before_val_epoch', *batches, 'after_val_epoch', 'after_val'] * 3
+    ), 'after epochs 2 and 4, and after the last one'
     for (modes, state), (modes_after, state_after) in zip(spy.before, spy.after):
         assert all(modes) and modes_after == modes
         assert state['bn.num_batches_tracked'] > 0
@@ -143,15 +157,18 @@ def test_one_k_alone(tmp_path):
     assert set(spy.metrics[0]) == {'knn_top1', 'knn_top1_k7'}
 
 
-@pytest.mark.parametrize('change, message', [
-    (dict(queries=dict(labelled=False)), 'val_dataloader is not labelled'),
-    (dict(bank=dict(labelled=False)), 'val_cfg.bank_dataloader is not labelled'),
-    (dict(bank=dict(size=0)), 'val_cfg.bank_dataloader is empty'),
-    (dict(k=[10, 24]), r'k=\[10, 24\] must name numbers from 1 to 23'),
-    (dict(k=[]), r'k=\[\] must name'),
-    (dict(temperature=0), 'temperature must be positive'),
-    (dict(evaluator=[dict(type='Accuracy')]), 'set val_evaluator'),
-])
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (dict(queries=dict(labelled=False)), 'val_dataloader is not labelled'),
+        (dict(bank=dict(labelled=False)), 'val_cfg.bank_dataloader is not labelled'),
+        (dict(bank=dict(size=0)), 'val_cfg.bank_dataloader is empty'),
+        (dict(k=[10, 24]), r'k=\[10, 24\] must name numbers from 1 to 23'),
+        (dict(k=[]), r'k=\[\] must name'),
+        (dict(temperature=0), 'temperature must be positive'),
+        (dict(evaluator=[dict(type='Accuracy')]), 'set val_evaluator'),
+    ],
+)
 def test_bad_input_is_found_before_the_first_training_step(tmp_path, change, message):
     with pytest.raises(UserError, match=f'KNNValLoop.* {message}'):
         _run(_config(tmp_path, **change))

@@ -16,7 +16,7 @@ def test_agree_with_scikit_learn_on_imbalanced_labels():
 
 
 @pytest.mark.parametrize('measure', [top1, class_mean_top1])
-@pytest.mark.parametrize('shapes', [((3, ), (2, )), ((0, ), (0, )), ((2, 2), (2, 2))])
+@pytest.mark.parametrize('shapes', [((3,), (2,)), ((0,), (0,)), ((2, 2), (2, 2))])
 def test_shapes_are_checked(measure, shapes):
     with pytest.raises(ValueError, match='vectors of one length'):
         measure(*(torch.zeros(shape, dtype=torch.int64) for shape in shapes))

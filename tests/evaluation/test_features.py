@@ -72,11 +72,14 @@ def test_unlabelled_samples_have_no_labels():
 
 @pytest.mark.parametrize(
     'dataset, out, message',
-    [(ToyImages(views=2), 'map', 'single-view pipeline'),
-     (ToyImages(indexed=False), 'map', "meta_keys must include 'sample_idx'"),
-     (ToyImages(), 'tokens', r'features of shape \(4, 3, 16\)'),
-     (ConcatDataset([ToyImages(labelled=False), ToyImages(4)]), 'map', 'only 4 of 24 samples'),
-     (ConcatDataset([ToyImages(seed=0), ToyImages(seed=1)]), 'map', 'share a sample_idx')])
+    [
+        (ToyImages(views=2), 'map', 'single-view pipeline'),
+        (ToyImages(indexed=False), 'map', "meta_keys must include 'sample_idx'"),
+        (ToyImages(), 'tokens', r'features of shape \(4, 3, 16\)'),
+        (ConcatDataset([ToyImages(labelled=False), ToyImages(4)]), 'map', 'only 4 of 24 samples'),
+        (ConcatDataset([ToyImages(seed=0), ToyImages(seed=1)]), 'map', 'share a sample_idx'),
+    ],
+)
 def test_bad_data_is_named(dataset, out, message):
     with pytest.raises(UserError, match=f'^probe: .*{message}'):
         extract_features(ToyFeatures(out), loader(dataset), name='probe')
@@ -96,8 +99,12 @@ def test_missing_samples_are_reported(monkeypatch):
     assert len(lines) == 1
 
 
-CASES = [(size, round_up, labelled) for size in (1, 5, 11, 24) for round_up in (True, False)
-         for labelled in (True, False)]
+CASES = [
+    (size, round_up, labelled)
+    for size in (1, 5, 11, 24)
+    for round_up in (True, False)
+    for labelled in (True, False)
+]
 
 
 def _extract_cases(rank, gather_rows):
@@ -137,5 +144,13 @@ def test_ranks_together_return_exactly_what_one_process_returns(world_size, gath
 
 def test_all_ranks_raise_when_one_has_bad_data():
     ranks = run_ranks(3, _fail_together, timeout=60)
-    assert ranks == [['samples: every sample needs exactly one gt_label, or none any',
-                      'samples: only 1 of 5 samples have a gt_label']] * 3
+    assert (
+        ranks
+        == [
+            [
+                'samples: every sample needs exactly one gt_label, or none any',
+                'samples: only 1 of 5 samples have a gt_label',
+            ]
+        ]
+        * 3
+    )

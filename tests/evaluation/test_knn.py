@@ -10,17 +10,19 @@ from tests.evaluation.toy import reference_knn
 
 def _data(queries=37, bank=101, width=6, classes=5, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return (torch.randn(queries, width, generator=generator),
-            torch.randn(bank, width, generator=generator) * 10,
-            torch.randint(classes, (bank, ), generator=generator))
+    return (
+        torch.randn(queries, width, generator=generator),
+        torch.randn(bank, width, generator=generator) * 10,
+        torch.randint(classes, (bank,), generator=generator),
+    )
 
 
 def test_hand_value():
     # Cosines 1, 0.8 and 0.6: one vote of e^(1/0.5) against e^(0.8/0.5) + e^(0.6/0.5).
-    bank = torch.tensor([[5., 0.], [.8, .6], [6., -8.]])
-    query, labels = torch.tensor([[1., 0.]]), torch.tensor([1, 0, 0])
+    bank = torch.tensor([[5.0, 0.0], [0.8, 0.6], [6.0, -8.0]])
+    query, labels = torch.tensor([[1.0, 0.0]]), torch.tensor([1, 0, 0])
     similarity, index = nearest_neighbors(query, bank, 3)
-    torch.testing.assert_close(similarity, torch.tensor([[1., .8, .6]]))
+    torch.testing.assert_close(similarity, torch.tensor([[1.0, 0.8, 0.6]]))
     assert index.tolist() == [[0, 1, 2]]
     assert np.exp(2) < np.exp(1.6) + np.exp(1.2)
     assert knn_classify(query, bank, labels, 3, temperature=0.5)[3].tolist() == [0]
@@ -46,7 +48,8 @@ def test_equals_plain_loops_for_any_chunks(chunks):
 def test_equals_scikit_learn(k):
     queries, bank, labels = _data(seed=1)
     reference = KNeighborsClassifier(
-        k, metric='cosine', algorithm='brute', weights=lambda d: np.exp((1 - d) / 0.07))
+        k, metric='cosine', algorithm='brute', weights=lambda d: np.exp((1 - d) / 0.07)
+    )
     expected = reference.fit(bank.double(), labels).predict(queries.double())
     assert knn_classify(queries, bank, labels, k)[k].tolist() == expected.tolist()
 
@@ -65,10 +68,10 @@ def test_of_equal_neighbors_the_lower_index_and_of_equal_votes_the_lower_label_w
 
 
 def test_negative_similarities_are_ordered():
-    bank = torch.tensor([[-1., 0.], [-1., 1.], [-1., .1], [-1., -.5]])
-    similarity, index = nearest_neighbors(torch.tensor([[1., 0.]]), bank, 4, bank_chunk=2)
+    bank = torch.tensor([[-1.0, 0.0], [-1.0, 1.0], [-1.0, 0.1], [-1.0, -0.5]])
+    similarity, index = nearest_neighbors(torch.tensor([[1.0, 0.0]]), bank, 4, bank_chunk=2)
     assert index.tolist() == [[1, 3, 2, 0]]
-    expected = F.cosine_similarity(torch.tensor([[1., 0.]]), bank[index[0]])
+    expected = F.cosine_similarity(torch.tensor([[1.0, 0.0]]), bank[index[0]])
     torch.testing.assert_close(similarity[0], expected)
 
 
@@ -78,8 +81,10 @@ def test_invariances_and_inputs_left_alone():
     expected = knn_classify(queries, bank, labels, [10])[10]
     torch.testing.assert_close((queries, bank, labels), copies)
     order = torch.randperm(len(bank), generator=torch.Generator().manual_seed(3))
-    assert knn_classify(queries * 7, bank[order] / 3, labels[order],
-                        10)[10].tolist() == expected.tolist()
+    assert (
+        knn_classify(queries * 7, bank[order] / 3, labels[order], 10)[10].tolist()
+        == expected.tolist()
+    )
 
 
 def test_small_temperature_does_not_overflow_and_gives_the_nearest():
@@ -103,7 +108,7 @@ def test_bad_input():
     with pytest.raises(ValueError, match='k is empty'):
         knn_classify(queries, bank, labels, [])
     with pytest.raises(ValueError, match='temperature must be positive'):
-        knn_classify(queries, bank, labels, 1, 0.)
+        knn_classify(queries, bank, labels, 1, 0.0)
     with pytest.raises(ValueError, match=r'\(37, 6\) and \(10, 5\)'):
         nearest_neighbors(queries, bank[:, 1:], 1)
     with pytest.raises(ValueError, match='bank_labels must be 10 integers'):

@@ -30,7 +30,7 @@ def _minimise(x, y, classes, C, steps=2000):
     return weight.detach(), bias.detach()
 
 
-@pytest.mark.parametrize('C', [1., 0.001])
+@pytest.mark.parametrize('C', [1.0, 0.001])
 def test_equals_the_formula_minimised_independently(C):
     train_x, train_y, test_x, test_y = _iris()
     mean, std = train_x.mean(0), train_x.std(0, correction=0)
@@ -45,21 +45,22 @@ def test_equals_the_formula_minimised_independently(C):
 
 def test_scale_and_shift_of_features_do_not_matter():
     train_x, train_y, test_x, test_y = _iris()
-    scale, shift = torch.tensor([1e3, 1e-3, 1., 50.]), torch.tensor([-4., 1., 0., 1e4])
+    scale, shift = torch.tensor([1e3, 1e-3, 1.0, 50.0]), torch.tensor([-4.0, 1.0, 0.0, 1e4])
     assert linear_probe(train_x, train_y, test_x, test_y) == linear_probe(
-        train_x * scale + shift, train_y, test_x * scale + shift, test_y)
+        train_x * scale + shift, train_y, test_x * scale + shift, test_y
+    )
 
 
 def test_constant_feature_changes_nothing():
     train_x, train_y, test_x, test_y = _iris()
     expected = linear_probe(train_x, train_y, test_x, test_y)
-    padded = (torch.nn.functional.pad(x, (0, 1), value=3.) for x in (train_x, test_x))
+    padded = (torch.nn.functional.pad(x, (0, 1), value=3.0) for x in (train_x, test_x))
     first, second = padded
     assert linear_probe(first, train_y, second, test_y).top1 == expected.top1
 
 
 def test_unconverged_is_reported():
-    assert not linear_probe(*_iris(), C=100., max_iter=2).converged
+    assert not linear_probe(*_iris(), C=100.0, max_iter=2).converged
 
 
 def test_bad_input():

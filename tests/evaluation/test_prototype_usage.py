@@ -27,11 +27,11 @@ def test_equals_plain_probabilities():
 
 
 def test_flat_and_collapsed():
-    prior = torch.full((4, ), 0.25).log()
+    prior = torch.full((4,), 0.25).log()
     flat = prototype_usage(prior.expand(10, 4), prior)
     assert flat.effective_number == pytest.approx(4) and flat.kl_to_prior == pytest.approx(0)
     assert flat.num_used == 1, 'every sample is undecided alike: hard usage shows the collapse'
-    one = prototype_usage(torch.tensor([[0., -1e9, -1e9, -1e9]]).expand(10, 4), prior)
+    one = prototype_usage(torch.tensor([[0.0, -1e9, -1e9, -1e9]]).expand(10, 4), prior)
     assert one.effective_number == pytest.approx(1)
     assert one.kl_to_prior == pytest.approx(math.log(4))
     assert one.counts.tolist() == [10, 0, 0, 0]
@@ -40,7 +40,7 @@ def test_flat_and_collapsed():
 def test_order_of_samples_does_not_matter_and_input_is_left_alone():
     log_probs = _log_probs()
     copy = log_probs.clone()
-    prior = torch.full((7, ), 1 / 7).log()
+    prior = torch.full((7,), 1 / 7).log()
     first, second = prototype_usage(log_probs, prior), prototype_usage(log_probs.flip(0), prior)
     torch.testing.assert_close(tuple(first), tuple(second))
     torch.testing.assert_close(log_probs, copy, rtol=0, atol=0)

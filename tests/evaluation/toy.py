@@ -1,4 +1,5 @@
 """A model and data small enough to check by hand, in MMEngine's interfaces."""
+
 import torch
 from mmengine.dataset import DefaultSampler, default_collate
 from mmengine.model import BaseModel
@@ -83,7 +84,7 @@ def reference_knn(queries, bank, bank_labels, k, temperature):
         for j in nearest:
             label = int(bank_labels[j])
             weight = torch.tensor(similarity[j] / temperature, dtype=torch.float64).exp()
-            votes[label] = votes.get(label, 0.) + float(weight)
+            votes[label] = votes.get(label, 0.0) + float(weight)
         predictions.append(min(votes, key=lambda label: (-votes[label], label)))
     return torch.tensor(predictions)
 

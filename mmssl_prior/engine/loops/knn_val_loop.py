@@ -46,38 +46,48 @@ class KNNValLoop(BaseLoop):
             the bank, or the data are not labelled.
     """
 
-    def __init__(self,
-                 runner,
-                 dataloader: DataLoader | dict,
-                 bank_dataloader: DataLoader | dict,
-                 k: int | Sequence[int] = (10, 20),
-                 temperature: float = 0.07,
-                 evaluator=()) -> None:
+    def __init__(
+        self,
+        runner,
+        dataloader: DataLoader | dict,
+        bank_dataloader: DataLoader | dict,
+        k: int | Sequence[int] = (10, 20),
+        temperature: float = 0.07,
+        evaluator=(),
+    ) -> None:
         if evaluator:
             raise UserError('KNNValLoop makes its own metrics: set val_evaluator=[]')
         self.evaluator = Evaluator([])
         super().__init__(runner, dataloader)
         self.bank_dataloader = runner.build_dataloader(
-            bank_dataloader, seed=runner.seed,
-            diff_rank_seed=runner._randomness_cfg.get('diff_rank_seed', False))
+            bank_dataloader,
+            seed=runner.seed,
+            diff_rank_seed=runner._randomness_cfg.get('diff_rank_seed', False),
+        )
         self.k = [k] if isinstance(k, int) else list(k)
         self.temperature = temperature
         self._check()
 
     def _check(self) -> None:
         """Find at the start of training what would otherwise stop it at the first validation."""
-        for name, loader in (('val_dataloader', self.dataloader),
-                             ('val_cfg.bank_dataloader', self.bank_dataloader)):
+        for name, loader in (
+            ('val_dataloader', self.dataloader),
+            ('val_cfg.bank_dataloader', self.bank_dataloader),
+        ):
             if not len(loader.dataset):
                 raise UserError(f'KNNValLoop: {name} is empty')
             if loader.dataset[0]['data_samples'].get('gt_label') is None:
-                raise UserError(f'KNNValLoop: {name} is not labelled; k-NN needs gt_label in its '
-                                'samples: name a labelled split, or set val_dataloader, val_cfg '
-                                'and val_evaluator to None')
+                raise UserError(
+                    f'KNNValLoop: {name} is not labelled; k-NN needs gt_label in its '
+                    'samples: name a labelled split, or set val_dataloader, val_cfg '
+                    'and val_evaluator to None'
+                )
         size = len(self.bank_dataloader.dataset)
         if not self.k or not all(1 <= k <= size for k in self.k):
-            raise UserError(f'KNNValLoop: k={self.k} must name numbers from 1 to {size}, the size '
-                            'of val_cfg.bank_dataloader')
+            raise UserError(
+                f'KNNValLoop: k={self.k} must name numbers from 1 to {size}, the size '
+                'of val_cfg.bank_dataloader'
+            )
         if not self.temperature > 0:
             raise UserError(f'KNNValLoop: temperature must be positive, got {self.temperature}')
 
@@ -85,11 +95,13 @@ class KNNValLoop(BaseLoop):
         """Extract bank and queries, classify, and report the metrics to the hooks."""
         self.runner.call_hook('before_val')
         # Before the epoch: the timer counts the queries only.
-        bank = self._extract(self.bank_dataloader, len(self.bank_dataloader.dataset),
-                             'val_cfg.bank_dataloader')
+        bank = self._extract(
+            self.bank_dataloader, len(self.bank_dataloader.dataset), 'val_cfg.bank_dataloader'
+        )
         self.runner.call_hook('before_val_epoch')
-        queries = self._extract(self._query_batches(), len(self.dataloader.dataset),
-                                'val_dataloader')
+        queries = self._extract(
+            self._query_batches(), len(self.dataloader.dataset), 'val_dataloader'
+        )
         metrics = self._score(bank, queries)
         self.runner.call_hook('after_val_epoch', metrics=metrics)
         self.runner.call_hook('after_val')
@@ -112,10 +124,16 @@ class KNNValLoop(BaseLoop):
         rank, world = dist.get_dist_info()
         device = next(self.runner.model.parameters()).device
         labels = queries.labels[rank::world].to(device)
-        predictions = knn_classify(queries.features[rank::world].to(device), bank.features,
-                                   bank.labels, self.k, self.temperature)
+        predictions = knn_classify(
+            queries.features[rank::world].to(device),
+            bank.features,
+            bank.labels,
+            self.k,
+            self.temperature,
+        )
         right = torch.stack([(predictions[k] == labels).sum() for k in self.k])
         dist.all_reduce(right, 'sum')
         accuracy = dict(zip(self.k, (right.double() / len(queries.labels)).tolist()))
         return {'knn_top1': accuracy[self.k[0]]} | {
-            f'knn_top1_k{k}': value for k, value in accuracy.items()}
+            f'knn_top1_k{k}': value for k, value in accuracy.items()
+        }

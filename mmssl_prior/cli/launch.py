@@ -1,0 +1,37 @@
+"""torchrun without its own traceback: the rank that failed has said why already.
+
+``python -m mmssl_prior.cli.launch [torchrun's arguments] SCRIPT [arguments]``
+"""
+
+import signal
+import sys
+from collections.abc import Sequence
+
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.run import main as torchrun
+
+__all__ = ['main']
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f'exited with status {code}'
+    try:
+        return f'was ended by {signal.Signals(-code).name}'
+    except ValueError:
+        return f'was ended by signal {-code}'
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Starts the ranks and waits; returns the exit status of the first that failed."""
+    try:
+        torchrun(argv)
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        print(f'rank {rank} {_ending(failure.exitcode)}; see its error above', file=sys.stderr)
+        return failure.exitcode if failure.exitcode > 0 else 1
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
