@@ -64,9 +64,9 @@ def run(trained, tmp_path):
 
 
 def _images_and_labels(dataset):
-    """Images as the 32 px centre crop that the test pipeline makes, as floats of 0 to 255."""
-    images = np.stack([dataset.get_data_info(i)['img'][4:36, 4:36] for i in range(len(dataset))])
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float(), dataset.get_gt_labels()
+    """Images as the test pipeline makes them, BGR of 0 to 255, one by one."""
+    images = [dataset[i]['inputs'] for i in range(len(dataset))]
+    return torch.stack(images).float(), dataset.get_gt_labels()
 
 
 def _scores(train, train_labels, test, test_labels):
@@ -117,9 +117,13 @@ def test_tool_prints_a_table_and_writes_numbers_that_hold(config, run):
     model.load_state_dict(state)
     model.eval()
 
+    norm = cfg.model.data_preprocessor
+    assert norm.to_rgb
+    mean, std = (torch.tensor(norm[key])[:, None, None] for key in ('mean', 'std'))
+
     def features(images):
         with torch.no_grad():
-            return model.target_backbone((images.flip(1) - 127.5) / 63.75)[-1].numpy()
+            return model.target_backbone((images.flip(1) - mean) / std)[-1].numpy()
 
     expected['pretrained network'] = _scores(
         features(bank), bank_labels, features(test), test_labels

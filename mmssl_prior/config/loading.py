@@ -38,14 +38,14 @@ def _place(traceback: TracebackType | None) -> tuple[str, int] | None:
     return place
 
 
-def _reading(traceback: TracebackType | None) -> str | None:
-    """The innermost config file that was being read."""
-    name = None
+def _reading(traceback: TracebackType | None) -> list[str]:
+    """The config files that were being read, each a base of the one before."""
+    names = []
     while traceback is not None:
         if traceback.tb_frame.f_code.co_name == '_file2dict':
-            name = traceback.tb_frame.f_locals.get('filename')
+            names.append(str(traceback.tb_frame.f_locals.get('filename', '')))
         traceback = traceback.tb_next
-    return name
+    return names
 
 
 def _import_failure(path: Path, error: ImportError) -> UserError | None:
@@ -83,11 +83,14 @@ def load_config(path: str | Path) -> Config:
     except SyntaxError as error:
         # MMEngine's message holds the line but not always the file of the original error.
         origin = error.__context__ if isinstance(error.__context__, SyntaxError) else error
-        file = _reading(error.__traceback__) or path
+        file = [str(path), *_reading(error.__traceback__)][-1]
         raise UserError(f'{file}:{origin.lineno}: {origin.msg}') from error
     except Exception as error:
         place = _place(error.__traceback__)
-        file, line = place if place else (_reading(error.__traceback__) or path, None)
+        files = [str(path), *_reading(error.__traceback__)]
+        if isinstance(error, FileNotFoundError) and not Path(files[-1]).exists():
+            raise UserError(f'{files[-2]}: its _base_ {files[-1]}: no such file') from error
+        file, line = place if place else (files[-1], None)
         where = f'{file}:{line}' if line else str(file)
         text = str(error) if isinstance(error, OSError) else f'{type(error).__name__}: {error}'
         raise UserError(f'{where}: {text}') from error

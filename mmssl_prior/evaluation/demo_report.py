@@ -2,6 +2,8 @@
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, NamedTuple
@@ -12,16 +14,16 @@ from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, find_latest_checkpoint, load_checkpoint, set_random_seed
 from mmpretrain.registry import MODELS
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ..errors import UserError
 from .accuracy import class_mean_top1, top1
-from .features import Features, extract_features
+from .features import extract_features
 from .knn import knn_classify
 from .linear_probe import linear_probe
 from .plots import plot_prototype_usage, plot_training_curves
-from .prototype_usage import prototype_usage
+from .prototype_usage import PrototypeUsage, prototype_usage
 from .training_log import read_training_log
 
 __all__ = ['demo_report']
@@ -77,11 +79,9 @@ def demo_report(cfg: Config, work_dir: str | Path) -> dict[str, Any]:
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     checkpoint = _last_checkpoint(work_dir)
     curves = read_training_log(work_dir)
-    # Building and initialising a model logs several lines for each weight.
-    MMLogger.get_instance('demo_report', log_level='WARNING')
     console = Console()
     seed = cfg.get('randomness', {}).get('seed', 0)
-    with console.status('evaluating'):
+    with console.status('evaluating'), _quiet():
         bank = Runner.build_dataloader(cfg.val_cfg.bank_dataloader, seed=seed)
         test = Runner.build_dataloader(cfg.val_dataloader, seed=seed)
         set_random_seed(seed)
@@ -110,7 +110,7 @@ def demo_report(cfg: Config, work_dir: str | Path) -> dict[str, Any]:
     pictures = [work_dir / 'curves.png']
     baselines = {name: scores[name].knn_top1 for name in (RAW, UNTRAINED)}
     plot_training_curves(pictures[0], _by_epoch(curves), log_prior, baselines)
-    if usage is not None:
+    if usage is not None and log_prior is not None:
         pictures.append(work_dir / 'prototype_usage.png')
         plot_prototype_usage(pictures[1], usage, log_prior)
         results['prototype_usage'] = dict(
@@ -123,6 +123,18 @@ def demo_report(cfg: Config, work_dir: str | Path) -> dict[str, Any]:
     path.write_text(json.dumps(results, indent=2) + '\n')
     _print(console, results, [path, *pictures])
     return results
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Warnings only: initialising a model logs three lines for each weight."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel('WARNING')
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _check_config(cfg: Config) -> None:
@@ -167,26 +179,21 @@ def _load(model: nn.Module, path: Path) -> None:
 def _score(
     model: nn.Module, bank: DataLoader, test: DataLoader, k: int, temperature: float
 ) -> Score:
-    train = _labelled(model, bank, 'val_cfg.bank_dataloader')
-    query = _labelled(model, test, 'val_dataloader')
-    if not 1 <= k <= len(train.labels):
-        raise UserError(f'val_cfg.k={k}: the bank holds {len(train.labels)} samples')
-    predictions = knn_classify(query.features, train.features, train.labels, k, temperature)[k]
-    probe = linear_probe(train.features, train.labels, query.features, query.labels)
+    train = extract_features(model, bank, name='val_cfg.bank_dataloader')
+    query = extract_features(model, test, name='val_dataloader')
+    train_y = train.require_labels('val_cfg.bank_dataloader')
+    query_y = query.require_labels('val_dataloader')
+    if not 1 <= k <= len(train_y):
+        raise UserError(f'val_cfg.k={k}: the bank holds {len(train_y)} samples')
+    predictions = knn_classify(query.features, train.features, train_y, k, temperature)[k]
+    probe = linear_probe(train.features, train_y, query.features, query_y)
     return Score(
-        top1(predictions, query.labels),
-        class_mean_top1(predictions, query.labels),
+        top1(predictions, query_y),
+        class_mean_top1(predictions, query_y),
         probe.top1,
         probe.class_mean_top1,
         probe.converged,
     )
-
-
-def _labelled(model: nn.Module, loader: DataLoader, name: str) -> Features:
-    result = extract_features(model, loader, name=name)
-    if result.labels is None:
-        raise UserError(f'{name} is not labelled')
-    return result
 
 
 def _train_split(cfg: Config) -> dict:
@@ -204,16 +211,14 @@ def _innermost(dataset: dict) -> dict:
     return dataset
 
 
-def _usage(model: nn.Module, train: DataLoader):
+def _usage(model: Any, train: DataLoader) -> tuple[PrototypeUsage | None, Tensor | None]:
     if not hasattr(model, 'assign'):
         return None, None
     assigned = extract_features(
         model, train, lambda inputs, _: model.assign(inputs), name='train_dataloader'
     )
     if model.head.needs_prior_counts:
-        if assigned.labels is None:
-            raise UserError('the prior is counted from labels, and train_dataloader has none')
-        counts = assigned.labels.bincount()
+        counts = assigned.require_labels('train_dataloader').bincount()
         model.head.fit_prior(counts[counts > 0].numpy())
     log_prior = model.head.log_prior.detach().cpu()
     return prototype_usage(assigned.features, log_prior), log_prior

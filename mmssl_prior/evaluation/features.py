@@ -2,9 +2,10 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from mmengine import dist
@@ -18,7 +19,6 @@ __all__ = ['Features', 'evaluation_mode', 'extract_features']
 
 GATHER_ROWS = 8192
 LOG_SECONDS = 60
-_NOTHING = (torch.empty(0, 0), torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64))
 
 
 class Features(NamedTuple):
@@ -27,6 +27,23 @@ class Features(NamedTuple):
     features: Tensor
     labels: Tensor | None
     sample_idx: Tensor
+
+    def require_labels(self, name: str) -> Tensor:
+        """The labels, or a ``UserError`` that says that ``name`` has none."""
+        if self.labels is None:
+            raise UserError(f'{name} is not labelled: its samples need gt_label')
+        return self.labels
+
+
+class _Samples(NamedTuple):
+    """As :class:`Features`; without labels the labels are empty, which a collective can send."""
+
+    features: Tensor
+    labels: Tensor
+    sample_idx: Tensor
+
+
+_NOTHING = _Samples(torch.empty(0, 0), *torch.empty(2, 0, dtype=torch.int64))
 
 
 @contextmanager
@@ -66,7 +83,7 @@ def extract_features(
     Args:
         model: Model with MMEngine's ``data_preprocessor``; may be wrapped for
             distributed training.
-        batches: This rank's dataloader, single-view, not shuffled by need;
+        batches: This rank's dataloader, single-view, in any order;
             ranks may hold unequal numbers of samples, or none.
         forward: What to compute from (inputs, data_samples) after the
             preprocessor. Defaults to the model with ``mode='tensor'``.
@@ -82,24 +99,24 @@ def extract_features(
             carry no ``sample_idx``, only some are labelled, or samples share
             an index but not a label.
     """
-    module = model.module if is_model_wrapper(model) else model
-    if forward is None:
-
-        def forward(inputs, data_samples):
-            return module(inputs, data_samples, mode='tensor')
-
+    module: Any = model.module if is_model_wrapper(model) else model
+    forward = forward or partial(module, mode='tensor')
+    local, error = _NOTHING, None
     try:
-        local, error = _run(module, batches, forward, name), None
+        local = _run(module, batches, forward, name)
     except UserError as mistake:
         # Raised on all ranks: one that left alone would keep the others waiting for it.
-        local, error = Features(*_NOTHING), str(mistake)
-    if size is None and hasattr(getattr(batches, 'dataset', None), '__len__'):
-        size = len(batches.dataset)
+        error = str(mistake)
+    dataset: Any = getattr(batches, 'dataset', None)
+    if size is None and hasattr(dataset, '__len__'):
+        size = len(dataset)
     return _merge(_gather(local, error, name), size, name)
 
 
-def _run(module: nn.Module, batches: Iterable[dict], forward: Callable, name: str) -> Features:
-    features, labels, indices = [], [], []
+def _run(module: Any, batches: Iterable[dict], forward: Callable, name: str) -> _Samples:
+    features: list[Tensor] = []
+    labels: list[int] = []
+    indices: list[int] = []
     # A dataloader draws its workers' base seed from the global generator.
     with evaluation_mode(module), torch.random.fork_rng(devices=[]):
         for batch in _log_each_minute(batches, name):
@@ -110,8 +127,8 @@ def _run(module: nn.Module, batches: Iterable[dict], forward: Callable, name: st
             labels += _labels(samples, name)
             indices += _indices(samples, name)
     if not features:
-        return Features(*_NOTHING)
-    return Features(
+        return _NOTHING
+    return _Samples(
         torch.cat(features),
         torch.tensor(labels, dtype=torch.int64),
         torch.tensor(indices, dtype=torch.int64),
@@ -159,7 +176,7 @@ def _indices(samples: Sequence, name: str) -> list[int]:
     return [int(index) for index in indices]
 
 
-def _gather(local: Features, error: str | None, name: str) -> Features:
+def _gather(local: _Samples, error: str | None, name: str) -> _Samples:
     """All ranks' samples, one rank after the other, in pieces of bounded size."""
     shapes = dist.all_gather_object((*local.features.shape, len(local.labels), error))
     rows, widths, labelled, errors = zip(*shapes)
@@ -174,7 +191,7 @@ def _gather(local: Features, error: str | None, name: str) -> Features:
     # A rank without samples does not know their width.
     features = local.features.reshape(len(local.features), max(widths))
     tensors = (features, local.labels, local.sample_idx)
-    return Features(
+    return _Samples(
         *(
             _gather_rows(tensor, max(sizes))
             for tensor, sizes in zip(tensors, (rows, labelled, rows))
@@ -195,9 +212,9 @@ def _gather_rows(tensor: Tensor, largest: int) -> Tensor:
     return torch.cat([rows for part in parts for rows in part]) if largest else tensor
 
 
-def _merge(all_samples: Features, size: int | None, name: str) -> Features:
-    features, labels, sample_idx = all_samples
-    labels = labels if len(labels) else None
+def _merge(samples: _Samples, size: int | None, name: str) -> Features:
+    features, sample_idx = samples.features, samples.sample_idx
+    labels = samples.labels if len(samples.labels) else None
     order = sample_idx.argsort(stable=True)
     sorted_idx = sample_idx[order]
     repeated = sorted_idx[1:] == sorted_idx[:-1]
@@ -221,7 +238,7 @@ def _merge(all_samples: Features, size: int | None, name: str) -> Features:
 
 
 def _log_each_minute(batches: Iterable[dict], name: str) -> Iterator[dict]:
-    total = f'/{len(batches)}' if hasattr(batches, '__len__') else ''
+    total = f'/{len(batches)}' if isinstance(batches, Sized) else ''
     last = time.monotonic()
     for number, batch in enumerate(batches):
         if time.monotonic() - last > LOG_SECONDS:

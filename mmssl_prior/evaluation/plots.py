@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,12 +12,14 @@ from .prototype_usage import PrototypeUsage
 __all__ = ['plot_prototype_usage', 'plot_training_curves']
 
 BLUE, ORANGE, GREEN, GRAY, INK = '#2a6fbb', '#d9742b', '#2f9e6b', '#9aa3ad', '#22272e'
-STYLE = {
+STYLE: Any = {
     'axes.edgecolor': GRAY,
     'axes.labelcolor': INK,
     'axes.titlelocation': 'left',
     'axes.titlesize': 11,
     'axes.titleweight': 'bold',
+    'figure.constrained_layout.h_pad': 0.1,
+    'figure.constrained_layout.w_pad': 0.1,
     'axes.spines.top': False,
     'axes.spines.right': False,
     'axes.grid': True,
@@ -37,7 +40,6 @@ def _figure(rows: int, columns: int, size: tuple[float, float]):
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout='constrained')
-    figure.get_layout_engine().set(h_pad=0.1, w_pad=0.1)
     return figure, figure.subplots(rows, columns)
 
 

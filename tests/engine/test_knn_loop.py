@@ -81,6 +81,7 @@ def _config(work_dir, queries=QUERIES, bank=BANK, launcher='none', evaluator=(),
         model_wrapper_cfg=dict(type='MMDistributedDataParallel', device_ids=None),
         launcher=launcher,
         experiment_name=Path(work_dir).name,
+        randomness=dict(seed=0),
         default_scope='mmpretrain',
         log_level='WARNING',
     )

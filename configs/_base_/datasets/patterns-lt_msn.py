@@ -5,8 +5,10 @@ batch_size = 64
 
 color = [
     dict(type='SeededFlip', prob=0.5),
-    dict(type='SeededColorJitter', brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05, prob=0.8),
-    dict(type='SeededGrayscale', prob=0.1),
+    dict(type='SeededColorJitter', brightness=0.6, contrast=0.6, saturation=0.4, prob=0.8),
+    dict(type='SeededSolarize', thr=0, prob=0.2),  # inverts every pixel
+    dict(type='SeededGrayscale', prob=0.5),
+    dict(type='SeededGaussianBlur', radius_range=(0.1, 1.0), prob=0.2),
 ]
 large_view = [dict(type='SeededRandomResizedCrop', scale=32, crop_ratio_range=(0.3, 1.0)), *color]
 focal_view = [dict(type='SeededRandomResizedCrop', scale=20, crop_ratio_range=(0.1, 0.4)), *color]
@@ -15,7 +17,7 @@ train_pipeline = [
     dict(type='SeededMultiView', transforms=[large_view, focal_view], num_views=[2, 2]),
     dict(type='PackInputs'),
 ]
-test_pipeline = [dict(type='CenterCrop', crop_size=32), dict(type='PackInputs')]
+test_pipeline = [dict(type='Resize', scale=32, backend='pillow'), dict(type='PackInputs')]
 
 train_dataloader = dict(
     batch_size=batch_size,

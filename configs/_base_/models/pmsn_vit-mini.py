@@ -1,22 +1,22 @@
-# PMSN with a ViT for images of 32 px: width 96, depth 4, convolutional stem, pooled tokens.
+# PMSN with a ViT for images of 32 px: width 96, depth 3, convolutional stem, pooled tokens.
 model = dict(
     type='MSN',
     patch_drop=0.15,
     patch_drop_mode='batch',
     data_preprocessor=dict(
         type='SelfSupDataPreprocessor',
-        mean=[127.5, 127.5, 127.5],
-        std=[63.75, 63.75, 63.75],
+        mean=[114.75, 114.75, 114.75],
+        std=[56.1, 56.1, 56.1],
         to_rgb=True),
     backbone=dict(
         type='MSNViT',
-        arch=dict(embed_dims=96, num_layers=4, num_heads=3, feedforward_channels=384),
+        arch=dict(embed_dims=96, num_layers=3, num_heads=3, feedforward_channels=192),
         img_size=32,
         patch_size=4,
         stem='conv',
         with_cls_token=False,
         out_type='avg_featmap'),
-    neck=dict(type='MSNNeck', in_channels=96, hid_channels=256, out_channels=128),
+    neck=dict(type='MSNNeck', in_channels=96, hid_channels=512, out_channels=128),
     head=dict(
         type='PMSNHead',
         num_prototypes=64,

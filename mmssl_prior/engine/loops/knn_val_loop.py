@@ -108,10 +108,7 @@ class KNNValLoop(BaseLoop):
         return metrics
 
     def _extract(self, batches, size: int, name: str) -> Features:
-        out = extract_features(self.runner.model, batches, size=size, name=name)
-        if out.labels is None:
-            raise UserError(f'KNNValLoop: {name} is not labelled')
-        return out
+        return extract_features(self.runner.model, batches, size=size, name=name)
 
     def _query_batches(self) -> Iterator[dict]:
         for idx, batch in enumerate(self.dataloader):
@@ -123,17 +120,18 @@ class KNNValLoop(BaseLoop):
     def _score(self, bank: Features, queries: Features) -> dict[str, float]:
         rank, world = dist.get_dist_info()
         device = next(self.runner.model.parameters()).device
-        labels = queries.labels[rank::world].to(device)
+        query_labels = queries.require_labels('KNNValLoop: val_dataloader')
+        labels = query_labels[rank::world].to(device)
         predictions = knn_classify(
             queries.features[rank::world].to(device),
             bank.features,
-            bank.labels,
+            bank.require_labels('KNNValLoop: val_cfg.bank_dataloader'),
             self.k,
             self.temperature,
         )
         right = torch.stack([(predictions[k] == labels).sum() for k in self.k])
         dist.all_reduce(right, 'sum')
-        accuracy = dict(zip(self.k, (right.double() / len(queries.labels)).tolist()))
+        accuracy = dict(zip(self.k, (right.double() / len(query_labels)).tolist()))
         return {'knn_top1': accuracy[self.k[0]]} | {
             f'knn_top1_k{k}': value for k, value in accuracy.items()
         }

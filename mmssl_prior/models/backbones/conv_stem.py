@@ -1,17 +1,22 @@
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..layers import PortableSyncBatchNorm
+
 __all__ = ['ConvStem']
 
 
 class ConvStem(BaseModule):
-    """Convolutional patch embedding: 3x3 convolutions of stride 2 with BN and ReLU, then 1x1.
+    """Convolutional patch embedding: 3x3 convolutions of stride 2, BN and GELU between them.
+
+    Widths double up to that of the tokens. Not registered: :class:`MSNViT`
+    makes it with ``stem='conv'``.
 
     Args:
         in_channels: Channels of the image.
         embed_dims: Width of the tokens.
         patch_size: Total stride; a power of two.
-        input_size: Side or (height, width) of the image the model is built for.
+        input_size: (height, width) of the image the model is built for.
 
     Raises:
         ValueError: If patch_size is not a power of two of at least 2.
@@ -29,14 +34,13 @@ class ConvStem(BaseModule):
                              f'got {patch_size}')
         self.init_out_size = (input_size[0] // patch_size, input_size[1] // patch_size)
         layers: list[nn.Module] = []
-        width = in_channels
-        for stage in range(stages):
-            out = max(embed_dims >> (stages - 1 - stage), 16)
-            layers += [nn.Conv2d(width, out, 3, stride=2, padding=1, bias=False),
-                       nn.BatchNorm2d(out), nn.ReLU(inplace=True)]
-            width = out
+        for stage in range(1, stages):
+            width = embed_dims >> (stages - stage)
+            layers += [nn.Conv2d(in_channels, width, 3, stride=2, padding=1, bias=False),
+                       PortableSyncBatchNorm(width), nn.GELU()]
+            in_channels = width
         self.convs = nn.Sequential(*layers)
-        self.projection = nn.Conv2d(width, embed_dims, 1)
+        self.projection = nn.Conv2d(in_channels, embed_dims, 3, stride=2, padding=1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Tokens of shape (B, h * w, embed_dims) and their grid (h, w)."""

@@ -1,0 +1,135 @@
+"""What the user sees of an exception: one line, or the traceback of a bug."""
+
+import pytest
+import torch
+from mmengine.registry import Registry
+from torch.utils.data import DataLoader, Dataset
+
+from mmssl_prior.cli.boundary import describe, run_guarded
+from mmssl_prior.errors import UserError
+
+ITEMS = Registry('boundary items')
+
+
+@ITEMS.register_module()
+class Validating:
+    """Not of this package: only what its constructor raises itself counts."""
+
+    def __init__(self, width, mode='ok'):
+        if mode == 'assert':
+            raise AssertionError(f'mode {mode} is not known')
+        if mode == 'value':
+            raise ValueError('width must be positive')
+        if mode == 'deep':
+            self.deep()
+        if mode == 'bug':
+            int('x')
+
+    def deep(self):
+        raise ValueError('deep down')
+
+
+class Unlucky(Dataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        raise UserError('too many images cannot be read: a.jpg, b.jpg')
+
+
+def caught(function):
+    try:
+        function()
+    except Exception as error:
+        return describe(error)
+    raise AssertionError('nothing was raised')
+
+
+def build(**cfg):
+    return caught(lambda: ITEMS.build(cfg))
+
+
+def test_user_error_is_one_line():
+    def fail():
+        raise UserError('first\n   second')
+
+    assert caught(fail) == 'first second'
+
+
+def test_user_error_of_a_worker_process():
+    """The loader wraps the message in a traceback of the worker."""
+    loader = DataLoader(Unlucky(), num_workers=1)
+    assert caught(lambda: next(iter(loader))) == 'too many images cannot be read: a.jpg, b.jpg'
+
+
+def test_bug_keeps_its_traceback():
+    assert caught(lambda: 1 / 0) is None
+    assert caught(lambda: int('x')) is None
+    assert caught(lambda: torch.zeros(2) @ torch.zeros(3)) is None
+
+
+@pytest.mark.parametrize(
+    ('cfg', 'message'),
+    [
+        (dict(type='Validating', width=0, mode='value'), 'Validating: width must be positive'),
+        (dict(type='Validating', width=0, mode='assert'), 'Validating: mode assert is not known'),
+        (dict(type='Validating', width=0, mode='deep'), None),
+        (dict(type='Validating', width=0, mode='bug'), None),
+    ],
+)
+def test_constructor(cfg, message):
+    assert build(**cfg) == message
+
+
+def test_call_that_does_not_fit():
+    assert 'unexpected keyword argument' in build(type='Validating', width=1, depth=2)
+    assert "missing 1 required positional argument: 'width'" in build(type='Validating')
+
+
+def test_name_that_is_not_registered():
+    assert 'Nothing is not in the' in build(type='Nothing')
+
+
+def test_value_error_of_this_package_while_building():
+    """Raised in a helper below the constructor, as validation often is."""
+    from mmssl_prior.models.priors import PowerLawPrior
+
+    items = Registry('boundary priors')
+
+    @items.register_module()
+    class Owner:
+        def __init__(self):
+            PowerLawPrior(exponent=float('nan')).probabilities(8)
+
+    message = caught(lambda: items.build(dict(type='Owner')))
+    assert message is not None and 'exponent' in message
+
+
+class TestExitStatus:
+    def run(self, error, capsys):
+        def body():
+            if error is not None:
+                raise error
+
+        status = run_guarded(body, lambda: 'interrupted; go on with: X')
+        return status, capsys.readouterr().err
+
+    def test_success(self, capsys):
+        assert self.run(None, capsys) == (0, '')
+
+    def test_user_error(self, capsys):
+        assert self.run(UserError('no such\nthing'), capsys) == (1, 'error: no such thing\n')
+
+    def test_interrupt(self, capsys):
+        assert self.run(KeyboardInterrupt(), capsys) == (130, 'interrupted; go on with: X\n')
+
+    def test_bug(self, capsys):
+        status, text = self.run(ZeroDivisionError('oh'), capsys)
+        assert status == 1
+        assert text.startswith('Traceback') and text.endswith('ZeroDivisionError: oh\n')
+
+    def test_rank_is_named(self, capsys, monkeypatch):
+        monkeypatch.setenv('RANK', '1')
+        monkeypatch.setenv('WORLD_SIZE', '2')
+        assert self.run(UserError('x'), capsys) == (1, 'error (rank 1): x\n')
+        assert self.run(KeyboardInterrupt(), capsys) == (130, '')

@@ -1,0 +1,156 @@
+"""``tools/train.py`` as a subprocess, on a task of one second."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+TOYS = ROOT / 'tests' / 'toys'
+CONFIG = TOYS / 'toy_config.py'
+
+
+def environment(**extra):
+    """The package of this checkout, and the toys, whatever is installed."""
+    paths = [str(ROOT), str(TOYS)]
+    # The ranks of the tests share the machine's few cores.
+    return {**os.environ, 'PYTHONPATH': os.pathsep.join(paths), 'OMP_NUM_THREADS': '1', **extra}
+
+
+def train(work_dir, *arguments, config=CONFIG, cwd=ROOT):
+    command = [sys.executable, str(ROOT / 'tools' / 'train.py'), str(config)]
+    if work_dir is not None:
+        command += ['--work-dir', str(work_dir)]
+    return subprocess.run(
+        [*command, *arguments], capture_output=True, text=True, env=environment(), cwd=cwd
+    )
+
+
+def weights(path):
+    return torch.load(path, weights_only=False)['state_dict']
+
+
+def test_trains_saves_and_resumes(tmp_path):
+    """Two epochs in one go equal one epoch and a resume for the second."""
+    whole = train(tmp_path / 'whole')
+    assert whole.returncode == 0, whole.stderr
+    assert whole.stderr == ''
+    first = train(tmp_path / 'halves', '--cfg-options', 'train_cfg.max_epochs=1')
+    assert first.returncode == 0, first.stderr
+    second = train(tmp_path / 'halves', '--resume')
+    assert second.returncode == 0, second.stderr
+    assert 'resumed epoch: 1' in second.stdout
+    torch.testing.assert_close(
+        weights(tmp_path / 'halves' / 'epoch_2.pth'),
+        weights(tmp_path / 'whole' / 'epoch_2.pth'),
+        rtol=0,
+        atol=0,
+    )
+
+
+def test_work_dir_defaults_to_the_name_of_the_config(tmp_path):
+    result = train(None, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / 'work_dirs' / 'toy_config' / 'epoch_2.pth').is_file()
+
+
+def test_what_runs_is_the_config(tmp_path):
+    """The dumped config is the file plus the flags, and nothing else."""
+    from mmengine.config import Config
+
+    result = train(tmp_path, '--cfg-options', 'train_cfg.max_epochs=1')
+    assert result.returncode == 0, result.stderr
+    ran = Config.fromfile(tmp_path / 'toy_config.py', import_custom_modules=False).to_dict()
+    expected = Config.fromfile(CONFIG, import_custom_modules=False).to_dict()
+    expected['train_cfg']['max_epochs'] = 1
+    expected.update(work_dir=str(tmp_path), launcher='none')
+    assert ran == expected
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (('--cfg-options', 'model.widht=3'), r'did you mean model\.width\?'),
+        (('--cfg-options', 'width=3'), r'override model\.width, train_dataloader\.dataset\.width'),
+        (('--cfg-options', '+model.widht=3'), r"model: ToyModel has no argument 'widht'"),
+        (('--cfg-options', 'model.width=0'), r'ToyModel: width must be positive, got 0'),
+        (('--resume', 'gone.pth'), r'resume gone\.pth: no such file'),
+        (('--cfg-options', 'load_from=setup.py'), r'load_from setup\.py: not a readable'),
+        (('--launcher', 'pytorch'), r'bash tools/dist_train\.sh CONFIG GPUS'),
+        (
+            ('--cfg-options', '+train_dataloader.dataset.missing=/no/such/folder/images.json'),
+            r'/no/such/folder/images\.json',
+        ),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, tuple) else '',
+)
+def test_mistake_is_one_line(tmp_path, arguments, message):
+    result = train(tmp_path, *arguments)
+    assert result.returncode == 1
+    assert re.fullmatch(rf'error: .*{message}.*\n', result.stderr), result.stderr
+
+
+def test_missing_config_is_one_line(tmp_path):
+    result = train(tmp_path, config=TOYS / 'toy_confg.py')
+    assert result.returncode == 1
+    assert re.fullmatch(r'error: .*did you mean .*toy_config\.py\?\)\n', result.stderr)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without a GPU')
+def test_amp_without_gpu_is_one_line(tmp_path):
+    result = train(tmp_path, '--amp')
+    assert (result.returncode, result.stderr) == (
+        1,
+        'error: --amp needs a GPU, and none is visible\n',
+    )
+
+
+def test_bug_keeps_its_traceback(tmp_path):
+    result = train(tmp_path, '--cfg-options', '+train_dataloader.dataset.broken=True')
+    assert result.returncode == 1
+    assert result.stderr.startswith('Traceback')
+    assert result.stderr.endswith('ZeroDivisionError: a bug in the data set\n')
+
+
+def test_checkpoint_of_another_model(tmp_path):
+    file = tmp_path / 'other.pth'
+    torch.save({'state_dict': {'encoder.weight': torch.zeros(3)}}, file)
+    result = train(tmp_path / 'run', '--cfg-options', f'load_from={file}')
+    assert result.returncode == 1
+    message = r'error: load_from .*the checkpoint has encoder\.weight; the model expects line\.'
+    assert re.match(message, result.stderr), result.stderr
+    assert result.stderr.count('\n') == 1
+
+
+def test_interrupt_tells_how_to_go_on(tmp_path):
+    """The command of the message, run as it stands, finishes the training."""
+    hook = ['custom_hooks.0.type=Interrupt', '+custom_hooks.0.after=6']
+    result = train(tmp_path, '--cfg-options', *hook)
+    assert result.returncode == 130
+    match = re.fullmatch(r'interrupted; to continue: python (.* --resume .*)\n', result.stderr)
+    assert match, result.stderr
+    # The hook would interrupt again.
+    arguments = [word.replace('after=6', 'after=99') for word in shlex.split(match.group(1))]
+    again = subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, env=environment(), cwd=ROOT
+    )
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / 'epoch_2.pth').is_file()
+
+
+def test_interrupt_before_the_first_checkpoint(tmp_path):
+    hook = ['custom_hooks.0.type=Interrupt', '+custom_hooks.0.after=1']
+    result = train(tmp_path, '--cfg-options', *hook)
+    assert result.returncode == 130
+    assert result.stderr == 'interrupted before the first checkpoint was written\n'
+
+
+def test_help_names_the_way_to_add_a_key():
+    result = train(None, '--help')
+    assert result.returncode == 0
+    assert '+model.head.temperature=0.2' in result.stdout.replace('\n', ' ')
