@@ -6,7 +6,6 @@ Beyond the flags of its own command line, this applies nothing to the config.
 import argparse
 import os
 import shlex
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -120,8 +119,6 @@ def _resume_hint(args: argparse.Namespace, work_dir: str | None) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-    # mmcv warns of a compiled operator that nothing here uses.
-    warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
     args = parse_args(argv)
     work_dir: str | None = None
 

@@ -14,7 +14,7 @@ SATURATION = 0.2
 MIN_CONTRAST = 0.35
 MAX_ROTATION = np.deg2rad(20)
 NOISE_STD = 0.04
-MAX_LIGHT = 0.5
+MAX_LIGHT = 0.45
 SUPERSAMPLING = 2
 
 
@@ -224,7 +224,7 @@ def render(label, rng, size=40):
     window, motif = divmod(int(label), len(MOTIFS))
     angle = rng.uniform(-MAX_ROTATION, MAX_ROTATION)
     zoom = rng.uniform(0.65, 1.5)
-    shift = rng.uniform(-0.32, 0.32, 2)
+    shift = rng.uniform(-0.3, 0.3, 2)
     period = rng.uniform(0.2, 0.28)
     colours = _colours(rng)
     light_angle, light = rng.uniform(0, 2 * np.pi), rng.uniform(0, MAX_LIGHT)

@@ -64,14 +64,20 @@ def plot_training_curves(
     with matplotlib.rc_context(STYLE):
         figure, axes = _figure(2, 2, (10, 6.2))
         (losses, entropies), (prototypes, knn) = axes
-        for name, label, color in (
-            ('loss_ce', 'cross-entropy', BLUE),
-            ('prior_kl', 'KL(p̄ ‖ prior)', ORANGE),
+        # Two axes: the divergence is small beside the cross-entropy, and neither is flat.
+        divergence = losses.twinx()
+        divergence.grid(False)
+        divergence.spines['right'].set_visible(True)
+        for axis, name, label, color in (
+            (losses, 'loss_ce', 'cross-entropy', BLUE),
+            (divergence, 'prior_kl', 'KL(p̄ ‖ prior)', ORANGE),
         ):
             if name in curves:
-                losses.plot(*curves[name], color=color, label=label)
+                axis.plot(*curves[name], color=color)
+            axis.set_ylabel(label, color=color)
+            axis.tick_params(axis='y', colors=color)
+            axis.set_ylim(bottom=0)
         losses.set_title('Loss terms')
-        losses.set_yscale('log')
 
         if 'p_bar_entropy' in curves:
             entropies.plot(*curves['p_bar_entropy'], color=BLUE, label='mean prediction p̄')

@@ -1,6 +1,7 @@
 """``tools/dist_train.sh`` with real ranks on CPU."""
 
 import ast
+import socket
 import subprocess
 import sys
 
@@ -24,6 +25,12 @@ def launch(*arguments, **extra):
     )
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]
+
+
 def write_rank(folder):
     return ['--cfg-options', 'custom_hooks.0.type=WriteRank', f'+custom_hooks.0.folder={folder}']
 
@@ -44,45 +51,32 @@ def test_two_ranks_agree_and_equal_one_process(tmp_path):
     torch.testing.assert_close(first, numbers(tmp_path / 'rank0of1.txt'), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_two_nodes_of_one_rank(tmp_path):
     """NNODES, NODE_RANK, MASTER_ADDR and PORT from the environment, as on a cluster."""
-    with distributed_port() as port:
-        nodes = [
-            subprocess.Popen(
-                ['bash', 'tools/dist_train.sh', CONFIG, '1', '--work-dir', tmp_path, *hook],
-                cwd=ROOT,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                env=environment(
-                    PYTHON=sys.executable,
-                    CUDA_VISIBLE_DEVICES='-1',
-                    NNODES='2',
-                    NODE_RANK=str(rank),
-                    MASTER_ADDR='127.0.0.1',
-                    PORT=str(port),
-                ),
-            )
-            for rank, hook in enumerate([write_rank(tmp_path)] * 2)
-        ]
-        for node in nodes:
-            _, text = node.communicate(timeout=240)
-            assert node.returncode == 0, text
+    port = free_port()
+    nodes = [
+        subprocess.Popen(
+            ['bash', 'tools/dist_train.sh', CONFIG, '1', '--work-dir', tmp_path, *hook],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(
+                PYTHON=sys.executable,
+                CUDA_VISIBLE_DEVICES='-1',
+                NNODES='2',
+                NODE_RANK=str(rank),
+                MASTER_ADDR='127.0.0.1',
+                PORT=str(port),
+            ),
+        )
+        for rank, hook in enumerate([write_rank(tmp_path)] * 2)
+    ]
+    for node in nodes:
+        _, text = node.communicate(timeout=240)
+        assert node.returncode == 0, text
     assert (tmp_path / 'rank0of2.txt').is_file() and (tmp_path / 'rank1of2.txt').is_file()
-
-
-class distributed_port:
-    """A port that was free a moment ago."""
-
-    def __enter__(self):
-        import socket
-
-        with socket.socket() as probe:
-            probe.bind(('127.0.0.1', 0))
-            return probe.getsockname()[1]
-
-    def __exit__(self, *_):
-        return False
 
 
 def test_mistake_is_named_by_the_ranks_without_a_traceback(tmp_path):
