@@ -80,6 +80,6 @@ class UndecodableImagesHook(Hook):
         named = ', '.join(list(self.files)[:NAMED])
         raise UserError(
             f'{len(self.files)} images cannot be decoded, the limit is {self.limit}; restore them, '
-            'or raise the limit (limit of UndecodableImagesHook in custom_hooks). '
+            'or raise the limit (default_hooks.undecodable_images.limit). '
             f'The first {min(NAMED, len(self.files))}: {named}'
         )

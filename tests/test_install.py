@@ -1,0 +1,211 @@
+"""What ``pip`` and ``make`` install: the wheel outside the checkout, and the environment."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+INSTALLER = ROOT / '.ci' / 'install'
+
+
+def sources(folder):
+    """A copy of what is packaged, so that a build leaves nothing in the tree."""
+    ignore = shutil.ignore_patterns('__pycache__', '*.egg-info')
+    for name in ('mmssl_prior', 'configs', 'tools'):
+        shutil.copytree(ROOT / name, folder / name, ignore=ignore)
+    for name in ('setup.py', 'pyproject.toml', 'MANIFEST.in', 'README.md', 'LICENSE'):
+        if (ROOT / name).exists():
+            shutil.copy2(ROOT / name, folder)
+    return folder
+
+
+def run(*command, **kwargs):
+    result = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, **kwargs
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope='module')
+def wheel(tmp_path_factory):
+    tree = sources(tmp_path_factory.mktemp('tree'))
+    target = tmp_path_factory.mktemp('wheel')
+    flags = ('--no-deps', '--no-build-isolation', '--quiet', '--wheel-dir', target)
+    run(sys.executable, '-m', 'pip', 'wheel', *flags, tree)
+    # Symbolic links in the tree are how others do it; a build must leave none.
+    assert not any(path.is_symlink() for path in tree.rglob('*'))
+    (built,) = target.glob('mmssl_prior-*.whl')
+    return built
+
+
+def test_wheel_holds_package_configs_and_tools(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for folder in ('mmssl_prior', 'configs', 'tools'):
+        prefix = '' if folder == 'mmssl_prior' else 'mmssl_prior/.mim/'
+        for path in (ROOT / folder).rglob('*'):
+            if path.is_file() and '__pycache__' not in path.parts and '.mim' not in path.parts:
+                assert prefix + str(path.relative_to(ROOT)) in names
+    assert not [name for name in names if name.startswith(('tests', 'tools', 'configs'))]
+
+
+def test_wheel_requires_no_openmmlab_package(wheel):
+    """Installing the plugin must not replace the packages that a user has."""
+    archive = zipfile.ZipFile(wheel)
+    (name,) = (name for name in archive.namelist() if name.endswith('.dist-info/METADATA'))
+    lines = archive.read(name).decode().splitlines()
+    required = [line for line in lines if line.startswith('Requires-Dist')]
+    unconditional = [line for line in required if 'extra ==' not in line]
+    assert [line for line in required if 'onedl-mmengine>=0.10.12' in line]
+    assert unconditional
+    for name in ('mmengine', 'mmcv', 'mmpretrain'):
+        assert not [line for line in unconditional if name in line]
+    assert 'Requires-Python: >=3.10' in lines
+
+
+def test_wheel_works_outside_the_checkout(wheel, tmp_path):
+    """Imported, and a training started, from a folder that is not the checkout."""
+    target = tmp_path / 'site'
+    run(sys.executable, '-m', 'pip', 'install', '--no-deps', '--quiet', '--target', target, wheel)
+    environment = {**os.environ, 'PYTHONPATH': f'{target}{os.pathsep}{ROOT / "tests" / "toys"}'}
+    code = 'import mmssl_prior; print(mmssl_prior.__file__)'
+    place = run(sys.executable, '-c', code, cwd=tmp_path, env=environment)
+    assert Path(place.strip().splitlines()[-1]) == target / 'mmssl_prior' / '__init__.py'
+    config = shutil.copy2(ROOT / 'tests' / 'toys' / 'toy_config.py', tmp_path)
+    tool = target / 'mmssl_prior' / '.mim' / 'tools' / 'train.py'
+    run(sys.executable, tool, config, '--work-dir', 'run', cwd=tmp_path, env=environment)
+    assert (tmp_path / 'run' / 'epoch_2.pth').is_file()
+    config = target / 'mmssl_prior' / '.mim' / 'configs' / 'pmsn' / 'pmsn_vit-b16_inat18.py'
+    code = (
+        'import sys; from mmssl_prior.config import load_config, check_arguments; '
+        'check_arguments(load_config(sys.argv[1]))'
+    )
+    run(sys.executable, '-c', code, config, cwd=tmp_path, env=environment)
+
+
+class TestInstaller:
+    """``.ci/install`` with stand-ins for Python: what goes wrong before a long download."""
+
+    @pytest.fixture
+    def tree(self, tmp_path):
+        (tmp_path / '.ci').mkdir()
+        shutil.copy2(INSTALLER, tmp_path / '.ci')
+        (tmp_path / 'bin').mkdir()
+        return tmp_path
+
+    def stand_in(self, path, body):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f'#!/bin/sh\n{body}\n')
+        path.chmod(0o755)
+        return path
+
+    def install(self, tree, **extra):
+        environment = {'PATH': f'{tree / "bin"}:/usr/bin:/bin', **extra}
+        return subprocess.run(
+            ['bash', '.ci/install'], cwd=tree, env=environment, capture_output=True, text=True
+        )
+
+    def test_old_python(self, tree):
+        python = self.stand_in(tree / 'bin' / 'old', 'exit 1')
+        result = self.install(tree, PYTHON=str(python))
+        assert result.returncode == 1
+        assert result.stderr.startswith('error: no Python 3.10 or newer found')
+        assert result.stderr.count('\n') == 1
+
+    def test_no_venv_module(self, tree):
+        """Debian's Python without the package python3-venv."""
+        python = self.stand_in(tree / 'bin' / 'bare', 'case "$2" in *ensurepip*) exit 1;; esac')
+        result = self.install(tree, PYTHON=str(python))
+        assert result.returncode == 1
+        assert result.stderr.endswith('on Debian or Ubuntu run: apt-get install python3-venv\n')
+        assert result.stderr.count('\n') == 1
+
+    def environment(self, tree, pip=':'):
+        """A Python whose ``venv`` makes an environment of stand-ins, and logs each call."""
+        body = f"""
+echo "$*" >> {tree}/log
+case "$*" in
+  *"-m venv"*)
+    rm -rf .venv; mkdir -p .venv/bin; cp "$0" .venv/bin/python;;
+  *"-m pip install"*) {pip};;
+  *"-m pip --version"*) [ -x .venv/bin/python ];;
+esac"""
+        return self.stand_in(tree / 'bin' / 'fake', body)
+
+    def calls(self, tree, word):
+        return [line for line in (tree / 'log').read_text().splitlines() if word in line]
+
+    def test_installs_and_stamps(self, tree):
+        python = self.environment(tree)
+        result = self.install(tree, PYTHON=str(python))
+        assert result.returncode == 0, result.stderr
+        assert (tree / '.venv' / '.installed').read_text().strip() == str(tree)
+        assert not (tree / '.venv' / '.installing').exists()
+
+    def test_existing_environment_is_kept(self, tree):
+        python = self.environment(tree)
+        self.install(tree, PYTHON=str(python))
+        self.install(tree, PYTHON=str(python))
+        assert len(self.calls(tree, '-m venv')) == 1
+        assert len(self.calls(tree, '-m pip install')) == 2
+
+    def test_cut_off_install_starts_anew(self, tree):
+        """Half-copied packages look installed to pip, so the environment is not trusted."""
+        python = self.environment(tree, pip='kill -9 $PPID; exit 9')
+        assert self.install(tree, PYTHON=str(python)).returncode != 0
+        assert not (tree / '.venv' / '.installed').exists()
+        python = self.environment(tree)
+        result = self.install(tree, PYTHON=str(python))
+        assert result.returncode == 0, result.stderr
+        assert len(self.calls(tree, '-m venv --clear')) == 2
+        assert (tree / '.venv' / '.installed').exists()
+
+    def test_missing_system_library_fails_each_time(self, tree):
+        """The packages are in place; the stamp waits for the system's part."""
+        python = self.environment(tree)
+        body = python.read_text().replace('esac', '  "-") echo "error: needs X" >&2; exit 1;;\nesac')
+        python.write_text(body)
+        for _ in range(2):
+            result = self.install(tree, PYTHON=str(python))
+            assert result.returncode == 1
+            assert result.stderr == 'error: needs X\n'
+            assert not (tree / '.venv' / '.installed').exists()
+        assert len(self.calls(tree, '-m venv')) == 1
+
+
+def test_make_runs_the_installer_only_when_needed(tmp_path):
+    shutil.copy2(ROOT / 'Makefile', tmp_path)
+    for name in ('setup.py', 'pyproject.toml'):
+        (tmp_path / name).write_text('')
+    (tmp_path / '.ci').mkdir()
+    script = tmp_path / '.ci' / 'install'
+    script.write_text('#!/bin/sh\nmkdir -p .venv; pwd > .venv/.installed; echo installing\n')
+    script.chmod(0o755)
+    make = ('make', '--no-print-directory', 'install')
+    assert 'installing' in run(*make, cwd=tmp_path)
+    assert 'installing' not in run(*make, cwd=tmp_path)
+    os.utime(tmp_path / 'setup.py', (2**31 - 10, 2**31 - 10))
+    assert 'installing' in run(*make, cwd=tmp_path)
+    os.utime(tmp_path / 'setup.py', (0, 0))
+    # An environment that came with a copy of the checkout points at the other place.
+    shutil.copytree(tmp_path, tmp_path / 'copy')
+    assert 'installing' in run(*make, cwd=tmp_path / 'copy')
+
+
+@pytest.mark.slow
+def test_make_install_for_real(tmp_path):
+    """From nothing to an importable package, and nothing to do the second time."""
+    tree = sources(tmp_path)
+    shutil.copytree(ROOT / '.ci', tree / '.ci')
+    shutil.copy2(ROOT / 'Makefile', tree)
+    run('make', 'install', cwd=tree)
+    code = 'import mmssl_prior, torch, torchvision; print(mmssl_prior.__file__)'
+    place = run(tree / '.venv' / 'bin' / 'python', '-c', code, cwd='/')
+    assert str(tree / 'mmssl_prior') in place
+    assert 'installing' not in run('make', 'install', cwd=tree)
+    shutil.rmtree(tree / '.venv')
