@@ -3,9 +3,10 @@
 __all__ = ['UserError']
 
 
-class UserError(Exception):
-    """A mistake in the input (config, data, checkpoint, command line).
+class UserError(ValueError):
+    """A mistake in what the user gave: config, data, checkpoint, command line.
 
     The message is one line that names the file, field or shape and the
-    remedy. The command line tools print it and exit with status 1.
+    remedy. The command line tools print it and exit with status 1. It is a
+    ``ValueError``, so that callers in Python need not know this class.
     """

@@ -168,8 +168,8 @@ esac"""
     def test_missing_system_library_fails_each_time(self, tree):
         """The packages are in place; the stamp waits for the system's part."""
         python = self.environment(tree)
-        body = python.read_text().replace('esac', '  "-") echo "error: needs X" >&2; exit 1;;\nesac')
-        python.write_text(body)
+        check = '  "-") echo "error: needs X" >&2; exit 1;;\nesac'
+        python.write_text(python.read_text().replace('esac', check))
         for _ in range(2):
             result = self.install(tree, PYTHON=str(python))
             assert result.returncode == 1

@@ -15,6 +15,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import find_latest_checkpoint
 from mmengine.runner.checkpoint import _load_checkpoint
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from mmssl_prior.errors import UserError
 
@@ -63,11 +64,11 @@ def check_checkpoint(
     state = _read(str(path), what)
     if prefix:
         prefix = prefix if prefix.endswith('.') else f'{prefix}.'
-    # A model on the meta device or with lazy parameters has no shape to compare yet.
+    # A lazy parameter has no shape to compare yet.
     target = {
         key: value.shape
         for key, value in model.state_dict().items()
-        if not isinstance(value, nn.parameter.UninitializedTensorMixin)
+        if not is_lazy(value)
     }
     fits = any(
         key.startswith(prefix) and target.get(key[len(prefix) :]) == value.shape
@@ -102,15 +103,15 @@ def check_checkpoints(model: nn.Module, cfg: Config) -> None:
     Raises:
         UserError: As :func:`check_checkpoint`.
     """
-    if is_model_wrapper(model):
-        model = model.module
+    inner = model.module if is_model_wrapper(model) else model
+    assert isinstance(inner, nn.Module)
     path, what = cfg.get('load_from'), 'load_from'
     if cfg.get('resume'):
         what = 'resume'
         path = path or find_latest_checkpoint(cfg.work_dir)
     if path:
-        check_checkpoint(model, path, what=what)
-    for name, module, init in _pretrained(model):
+        check_checkpoint(inner, path, what=what)
+    for name, module, init in _pretrained(inner):
         check_checkpoint(
             module, init['checkpoint'], init.get('prefix') or '', f'init_cfg of {name or "model"}:'
         )

@@ -72,15 +72,16 @@ def accepted_arguments(item: Callable) -> frozenset[str] | None:
             return None if rest else frozenset(names)
         accepted: set[str] = set()
         for base in inspect.getmro(item):
-            if '__init__' not in vars(base):
+            constructor = vars(base).get('__init__')
+            if constructor is None:
                 continue
             if base is object:
                 return frozenset(accepted)
-            names, rest = _own(base.__init__)
+            names, rest = _own(constructor)
             accepted |= names
             if rest is None:
                 return frozenset(accepted)
-            if not _only_for_super(base.__init__, rest):
+            if not _only_for_super(constructor, rest):
                 return None
         return frozenset(accepted)
     except (TypeError, ValueError):  # no signature: written in C

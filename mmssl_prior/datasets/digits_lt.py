@@ -9,6 +9,7 @@ from mmpretrain.registry import DATASETS
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from ..errors import UserError
 from .long_tail import long_tailed_counts, power_law_counts
 
 __all__ = ['DigitsLT']
@@ -78,13 +79,13 @@ class DigitsLT(BaseDataset):
         **kwargs,
     ):
         if split not in SPLITS:
-            raise ValueError(f'DigitsLT: split must be one of {SPLITS}, got {split!r}')
+            raise UserError(f'DigitsLT: split must be one of {SPLITS}, got {split!r}')
         _check('images_per_class', images_per_class, 1, (SMALLEST_CLASS - 1) // 2)
         _check('class_seed', class_seed, 0)
         _check('split_seed', split_seed, 0)
         _check('image_size', image_size, 8, 1024)
         if not (isinstance(exponent, (int, float)) and 0 <= exponent < float('inf')):
-            raise ValueError(f'DigitsLT: exponent must be a finite number >= 0, got {exponent!r}')
+            raise UserError(f'DigitsLT: exponent must be a finite number >= 0, got {exponent!r}')
         pool = SMALLEST_CLASS - 2 * images_per_class
         most = _most_images(pool, exponent)
         if num_images is not None:
@@ -140,7 +141,7 @@ def _check(name, value, low, high=None):
     good = isinstance(value, numbers.Integral) and value >= low and (high is None or value <= high)
     if not good:
         bounds = f'>= {low}' if high is None else f'in [{low}, {high}]'
-        raise ValueError(f'DigitsLT: {name} must be an integer {bounds}, got {value!r}')
+        raise UserError(f'DigitsLT: {name} must be an integer {bounds}, got {value!r}')
 
 
 def _most_images(pool, exponent):

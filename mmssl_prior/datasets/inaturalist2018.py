@@ -54,7 +54,7 @@ class INaturalist2018(SkipUndecodable, BaseDataset):
         self, data_root='data/inaturalist2018', split='train', ann_file='', pipeline=(), **kwargs
     ):
         if split not in SPLITS:
-            raise ValueError(f'split must be one of {SPLITS}, got {split!r}')
+            raise UserError(f'split must be one of {SPLITS}, got {split!r}')
         self.split = split
         super().__init__(
             ann_file=ann_file or f'{split}2018.json',

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from ..errors import UserError
+
 __all__ = ['class_mean_top1', 'top1']
 
 
@@ -58,7 +60,7 @@ def class_mean_top1(predictions: Tensor, labels: Tensor) -> float:
 
 def _check(predictions: Tensor, labels: Tensor) -> None:
     if predictions.shape != labels.shape or labels.ndim != 1 or not len(labels):
-        raise ValueError(
+        raise UserError(
             'predictions and labels must be non-empty vectors of one length, got '
             f'shapes {tuple(predictions.shape)} and {tuple(labels.shape)}'
         )

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..errors import UserError
+
 __all__ = ['knn_classify', 'nearest_neighbors']
 
 QUERY_CHUNK = 1024
@@ -102,17 +104,17 @@ def knn_classify(
     """
     ks = sorted({k} if isinstance(k, int) else set(k))
     if not ks:
-        raise ValueError('k is empty: name at least one number of neighbours')
+        raise UserError('k is empty: name at least one number of neighbours')
     if not temperature > 0:
-        raise ValueError(f'temperature must be positive, got {temperature}')
+        raise UserError(f'temperature must be positive, got {temperature}')
     if bank_labels.shape != bank.shape[:1] or bank_labels.is_floating_point():
-        raise ValueError(
+        raise UserError(
             f'bank_labels must be {len(bank)} integers, got {bank_labels.dtype} of '
             f'shape {tuple(bank_labels.shape)}'
         )
     _check(queries, bank, *ks)
     if bank_labels.min() < 0:
-        raise ValueError('bank_labels must not be negative: is the bank labelled?')
+        raise UserError('bank_labels must not be negative: is the bank labelled?')
     labels = bank_labels.to(queries.device)
     num_classes = int(labels.max()) + 1
     predictions: dict[int, list[Tensor]] = {k: [] for k in ks}
@@ -172,17 +174,17 @@ def _unpack(keys: Tensor) -> tuple[Tensor, Tensor]:
 
 def _check(queries: Tensor, bank: Tensor, *ks: int) -> None:
     if queries.ndim != 2 or bank.ndim != 2 or queries.shape[1] != bank.shape[1]:
-        raise ValueError(
+        raise UserError(
             'queries and bank must have shapes (Q, D) and (N, D), got '
             f'{tuple(queries.shape)} and {tuple(bank.shape)}'
         )
     for k in ks:
         if not 1 <= k <= len(bank):
-            raise ValueError(
+            raise UserError(
                 f'k = {k} neighbours of a bank of {len(bank)} samples: k must be in '
                 f'[1, {len(bank)}]'
             )
     for name, features in (('queries', queries), ('bank', bank)):
         # In pieces: the mask of a whole bank would be a large tensor of its own.
         if not all(piece.isfinite().all() for piece in features.split(BANK_CHUNK)):
-            raise ValueError(f'{name} hold features that are not finite: has the model diverged?')
+            raise UserError(f'{name} hold features that are not finite: has the model diverged?')

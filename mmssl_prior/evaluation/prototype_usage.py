@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..errors import UserError
 from ..functional import entropy, kl_divergence
 
 __all__ = ['PrototypeUsage', 'prototype_usage']
@@ -52,7 +53,7 @@ def prototype_usage(log_probs: Tensor, log_prior: Tensor) -> PrototypeUsage:
         ([2, 0, 0], 1, 1.679)
     """
     if log_probs.ndim != 2 or not len(log_probs) or log_prior.shape != log_probs.shape[1:]:
-        raise ValueError(
+        raise UserError(
             'log_probs and log_prior must have shapes (N, K) and (K,), N > 0, got '
             f'{tuple(log_probs.shape)} and {tuple(log_prior.shape)}'
         )

@@ -1,7 +1,12 @@
 """Pure maths on tensors: priors, divergences, assignments and reductions over ranks."""
 from .assignments import cosine_log_probs, sharpen, sinkhorn
-from .distributed import (all_reduce_sum, distributed_log_mean_exp, distributed_logsumexp,
-                          gather_stack, global_mean)
+from .distributed import (
+                          all_reduce_sum,
+                          distributed_log_mean_exp,
+                          distributed_logsumexp,
+                          gather_stack,
+                          global_mean,
+)
 from .divergences import entropy, kl_divergence, soft_cross_entropy
 from .patch_drop import patches_to_keep
 from .priors import empirical_prior, power_law_prior, uniform_prior, validate_prior

@@ -45,7 +45,8 @@ def soft_cross_entropy(targets: Tensor, log_p: Tensor) -> Tensor:
         Shape (...), not averaged.
 
     Example:
-        >>> round(float(soft_cross_entropy(torch.tensor([1., 0.]), torch.tensor([.25, .75]).log())), 4)
+        >>> q, p = torch.tensor([1., 0.]), torch.tensor([.25, .75])
+        >>> round(float(soft_cross_entropy(q, p.log())), 4)
         1.3863
     """
     return -(targets * log_p).sum(-1)

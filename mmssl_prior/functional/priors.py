@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import UserError
+
 __all__ = ['empirical_prior', 'power_law_prior', 'uniform_prior', 'validate_prior']
 
 
@@ -38,13 +40,13 @@ def power_law_prior(num_prototypes: int, exponent: float) -> Tensor:
         ValueError: If K < 1 or the exponent is negative or not finite.
 
     Example:
-        >>> power_law_prior(3, 1.) * 11
-        tensor([6., 3., 2.], dtype=torch.float64)
+        >>> (11 * power_law_prior(3, 1.)).round(decimals=6).tolist()
+        [6.0, 3.0, 2.0]
     """
     if num_prototypes < 1:
-        raise ValueError(f'num_prototypes must be at least 1, got {num_prototypes}')
+        raise UserError(f'num_prototypes must be at least 1, got {num_prototypes}')
     if not (np.isfinite(exponent) and exponent >= 0):
-        raise ValueError(f'exponent must be a finite number >= 0, got {exponent}')
+        raise UserError(f'exponent must be a finite number >= 0, got {exponent}')
     ranks = torch.arange(1, num_prototypes + 1, dtype=torch.float64)
     return torch.softmax(-exponent * ranks.log(), 0)
 
@@ -78,7 +80,7 @@ def empirical_prior(counts: Sequence[float] | np.ndarray | Tensor, num_prototype
     values = torch.as_tensor(np.asarray(counts, dtype=np.float64))
     _check_positive(values, 'class counts')
     if not resample and len(values) != num_prototypes:
-        raise ValueError(f'{len(values)} class counts for {num_prototypes} prototypes: set '
+        raise UserError(f'{len(values)} class counts for {num_prototypes} prototypes: set '
                          'num_prototypes to the number of classes, or resample=True')
     mass = values.sort(descending=True).values
     if len(mass) != num_prototypes:
@@ -105,7 +107,7 @@ def validate_prior(prior: Tensor, num_prototypes: int) -> Tensor:
     """
     prior = torch.as_tensor(prior).to(torch.float64)
     if prior.shape != (num_prototypes, ):
-        raise ValueError(f'the prior has shape {tuple(prior.shape)}, expected '
+        raise UserError(f'the prior has shape {tuple(prior.shape)}, expected '
                          f'({num_prototypes},): one probability for each of num_prototypes')
     _check_positive(prior, 'prior')
     return prior / prior.sum()
@@ -113,9 +115,9 @@ def validate_prior(prior: Tensor, num_prototypes: int) -> Tensor:
 
 def _check_positive(values: Tensor, name: str) -> None:
     if values.ndim != 1 or not len(values):
-        raise ValueError(f'{name} must be a non-empty vector, got shape {tuple(values.shape)}')
+        raise UserError(f'{name} must be a non-empty vector, got shape {tuple(values.shape)}')
     bad = ~(torch.isfinite(values) & (values > 0))
     if bad.any():
         at = int(bad.nonzero()[0])
-        raise ValueError(f'{name} must be finite and positive, entry {at} is {values[at]:g} '
+        raise UserError(f'{name} must be finite and positive, entry {at} is {values[at]:g} '
                          '(leave out empty classes)')

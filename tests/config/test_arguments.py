@@ -132,6 +132,18 @@ def test_variables_of_the_file_are_not_checked(model):
     check_arguments(config(model, note=dict(type='NoSuchClass')))
 
 
+OURS = Path(__file__).resolve().parents[2] / 'configs'
+
+
+@pytest.mark.parametrize(
+    'path',
+    [path for path in sorted(OURS.rglob('*.py')) if '_base_' not in path.parts],
+    ids=lambda path: path.stem,
+)
+def test_own_configs(path):
+    check_arguments(load_config(path))
+
+
 def stock(path):
     try:
         return load_config(path)

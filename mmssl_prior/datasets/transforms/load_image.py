@@ -55,7 +55,7 @@ def to_rgb(image):
     if image.mode == 'RGB' and 'transparency' not in image.info:
         return image
     if image.mode == 'F':
-        raise ValueError(
+        raise UserError(
             'floating point values have no defined range; convert the file to 8 or 16 bits'
         )
     if image.mode == 'I' or image.mode.startswith('I;16'):

@@ -4,6 +4,7 @@ import torchvision.transforms.functional as F
 from mmpretrain.registry import TRANSFORMS
 from PIL import ImageFilter
 
+from ...errors import UserError
 from .seeded_transform import SeededTransform, check_probability, check_range
 
 __all__ = ['SeededColorJitter', 'SeededGaussianBlur', 'SeededGrayscale', 'SeededSolarize']
@@ -13,7 +14,7 @@ def _factor_range(name, value, center, low, high):
     """Range around ``center`` from a number, or the range itself."""
     if isinstance(value, (int, float)):
         if value < 0:
-            raise ValueError(f'{name} must not be negative, got {value}')
+            raise UserError(f'{name} must not be negative, got {value}')
         value = (max(center - value, low) if center else -value, center + value)
     return check_range(name, value, low, high)
 
@@ -131,7 +132,7 @@ class SeededSolarize(SeededTransform):
 
     def __init__(self, thr=128, prob=0.2):
         if not 0 <= thr <= 256:
-            raise ValueError(f'thr must lie in [0, 256], got {thr}')
+            raise UserError(f'thr must lie in [0, 256], got {thr}')
         self.thr = thr
         self.prob = check_probability('prob', prob)
 

@@ -6,6 +6,7 @@ import torchvision.transforms.functional as F
 from mmpretrain.registry import TRANSFORMS
 from torchvision.transforms import InterpolationMode
 
+from ...errors import UserError
 from .seeded_transform import SeededTransform, check_probability, check_range
 
 __all__ = ['SeededFlip', 'SeededRandomResizedCrop']
@@ -49,15 +50,15 @@ class SeededRandomResizedCrop(SeededTransform):
     ):
         size = (scale, scale) if isinstance(scale, int) else tuple(scale)
         if len(size) != 2 or not all(isinstance(s, int) and s > 0 for s in size):
-            raise ValueError(f'scale must be a positive integer or (height, width), got {scale}')
+            raise UserError(f'scale must be a positive integer or (height, width), got {scale}')
         self.scale = size
         self.crop_ratio_range = check_range('crop_ratio_range', crop_ratio_range, 0, 1)
         self.aspect_ratio_range = check_range('aspect_ratio_range', aspect_ratio_range, 0)
         if self.crop_ratio_range[1] == 0 or self.aspect_ratio_range[0] == 0:
-            raise ValueError('ranges of area and aspect ratio must not be zero')
+            raise UserError('ranges of area and aspect ratio must not be zero')
         modes = [mode.value for mode in InterpolationMode]
         if interpolation not in modes:
-            raise ValueError(f'interpolation must be one of {modes}, got {interpolation!r}')
+            raise UserError(f'interpolation must be one of {modes}, got {interpolation!r}')
         self.interpolation = interpolation
 
     def draw(self, width, height, rng):
@@ -103,7 +104,7 @@ class SeededFlip(SeededTransform):
     def __init__(self, prob=0.5, direction='horizontal'):
         self.prob = check_probability('prob', prob)
         if direction not in ('horizontal', 'vertical'):
-            raise ValueError(f"direction must be 'horizontal' or 'vertical', got {direction!r}")
+            raise UserError(f"direction must be 'horizontal' or 'vertical', got {direction!r}")
         self.direction = direction
 
     def apply(self, image, rng):

@@ -6,6 +6,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 
+from ...errors import UserError
 from ..samplers.epoch_index import index_generator
 from .seeded_transform import (
     GENERATOR_KEY,
@@ -46,12 +47,12 @@ class SeededMultiView(BaseTransform):
     def __init__(self, transforms, num_views):
         num_views = [num_views] if isinstance(num_views, int) else list(num_views)
         if len(num_views) != len(transforms):
-            raise ValueError(
+            raise UserError(
                 f'num_views {num_views} must hold one number for each of the '
                 f'{len(transforms)} pipelines in transforms'
             )
         if not all(isinstance(n, int) and n > 0 for n in num_views):
-            raise ValueError(f'num_views must be positive, got {num_views}')
+            raise UserError(f'num_views must be positive, got {num_views}')
         self.num_views = num_views
         self.pipelines = [
             [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in steps]

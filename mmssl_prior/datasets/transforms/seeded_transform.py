@@ -10,6 +10,7 @@ import torch
 from mmcv.transforms import BaseTransform
 from PIL import Image
 
+from ...errors import UserError
 from ..samplers.epoch_index import index_generator
 
 __all__ = [
@@ -101,14 +102,14 @@ def seeded_globals(rng):
 def check_probability(name, value):
     """Return ``value`` if it lies in [0, 1], else raise ValueError."""
     if not 0 <= value <= 1:
-        raise ValueError(f'{name} must lie in [0, 1], got {value}')
+        raise UserError(f'{name} must lie in [0, 1], got {value}')
     return float(value)
 
 
 def check_range(name, value, low, high=float('inf')):
     """Return ``value`` as (min, max) within [low, high] or raise ValueError."""
     if not (len(value) == 2 and low <= value[0] <= value[1] <= high):
-        raise ValueError(f'{name} must be (min, max) within [{low}, {high}], got {value}')
+        raise UserError(f'{name} must be (min, max) within [{low}, {high}], got {value}')
     return float(value[0]), float(value[1])
 
 

@@ -63,12 +63,12 @@ class TargetNetworkHook(Hook):
     def __init__(self, momentum: float = 0.996, end_momentum: float = 1., schedule: str = 'linear',
                  stretch: float = 1.25) -> None:
         if schedule not in ('linear', 'cosine'):
-            raise ValueError(f"schedule must be 'linear' or 'cosine', got {schedule!r}")
+            raise UserError(f"schedule must be 'linear' or 'cosine', got {schedule!r}")
         for name, value in (('momentum', momentum), ('end_momentum', end_momentum)):
             if not 0 <= value <= 1:
-                raise ValueError(f'{name} must be in [0, 1], got {value}')
+                raise UserError(f'{name} must be in [0, 1], got {value}')
         if not stretch >= 1:
-            raise ValueError(f'stretch must be at least 1, got {stretch}')
+            raise UserError(f'stretch must be at least 1, got {stretch}')
         self.momentum = momentum
         self.end_momentum = end_momentum
         self.schedule = schedule

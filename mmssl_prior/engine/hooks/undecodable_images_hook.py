@@ -36,9 +36,9 @@ class UndecodableImagesHook(Hook):
 
     def __init__(self, limit=100, interval=100):
         if not (isinstance(limit, int) and limit >= 0):
-            raise ValueError(f'limit must be an integer >= 0, got {limit}')
+            raise UserError(f'limit must be an integer >= 0, got {limit}')
         if not (isinstance(interval, int) and interval > 0):
-            raise ValueError(f'interval must be an integer > 0, got {interval}')
+            raise UserError(f'interval must be an integer > 0, got {interval}')
         self.limit = limit
         self.interval = interval
         self.files = {}

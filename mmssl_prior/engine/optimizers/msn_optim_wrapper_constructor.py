@@ -1,8 +1,10 @@
 import copy
 
 from mmengine.optim import OptimWrapper
-from mmpretrain.registry import (OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS)
+from mmpretrain.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
 from torch import nn
+
+from ...errors import UserError
 
 __all__ = ['MSNOptimWrapperConstructor']
 
@@ -31,7 +33,7 @@ class MSNOptimWrapperConstructor:
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
         if paramwise_cfg:
-            raise ValueError('MSNOptimWrapperConstructor takes no paramwise_cfg, got '
+            raise UserError('MSNOptimWrapperConstructor takes no paramwise_cfg, got '
                              f'{sorted(paramwise_cfg)}: remove it, or use the stock constructor')
         self.optim_wrapper_cfg = copy.deepcopy(optim_wrapper_cfg)
         self.optimizer_cfg = self.optim_wrapper_cfg.pop('optimizer')

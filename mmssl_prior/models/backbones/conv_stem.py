@@ -1,6 +1,7 @@
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ...errors import UserError
 from ..layers import PortableSyncBatchNorm
 
 __all__ = ['ConvStem']
@@ -30,7 +31,7 @@ class ConvStem(BaseModule):
         super().__init__()
         stages = patch_size.bit_length() - 1
         if patch_size < 2 or patch_size != 2**stages:
-            raise ValueError('a convolutional stem needs a patch_size that is a power of two >= 2, '
+            raise UserError('a convolutional stem needs a patch_size that is a power of two >= 2, '
                              f'got {patch_size}')
         self.init_out_size = (input_size[0] // patch_size, input_size[1] // patch_size)
         layers: list[nn.Module] = []

@@ -6,6 +6,7 @@ from mmpretrain.models.utils import resize_pos_embed
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
+from ...errors import UserError
 from .conv_stem import ConvStem
 
 __all__ = ['MSNViT']
@@ -42,7 +43,7 @@ class MSNViT(VisionTransformer):
     def __init__(self, *args, stem: str = 'patch', **kwargs) -> None:
         super().__init__(*args, **kwargs)
         if stem not in ('patch', 'conv'):
-            raise ValueError(f"stem must be 'patch' or 'conv', got {stem!r}")
+            raise UserError(f"stem must be 'patch' or 'conv', got {stem!r}")
         patch_size = self.patch_embed.projection.stride
         self.patch_size = to_2tuple(patch_size)
         self.token_grid(self.img_size)
@@ -71,7 +72,7 @@ class MSNViT(VisionTransformer):
         """Rows and columns of patches of an image of (height, width)."""
         (height, width), (ph, pw) = image_size, self.patch_size
         if height % ph or width % pw:
-            raise ValueError(f'a crop of {height}x{width} px is not divisible into patches of '
+            raise UserError(f'a crop of {height}x{width} px is not divisible into patches of '
                              f'{ph}x{pw}: choose crop sizes that are multiples of the patch size')
         return height // ph, width // pw
 
@@ -94,7 +95,7 @@ class MSNViT(VisionTransformer):
                                            self.interpolate_mode, self.num_extra_tokens)
         if keep is not None:
             if self.out_type == 'featmap':
-                raise ValueError("patches cannot be dropped with out_type='featmap': use "
+                raise UserError("patches cannot be dropped with out_type='featmap': use "
                                  "'cls_token', 'avg_featmap' or 'raw'")
             tokens = self._take(tokens, keep)
         tokens = self.pre_norm(self.drop_after_pos(tokens))

@@ -7,8 +7,16 @@ from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS, TASK_UTILS
 from torch import Tensor, nn
 
-from ...functional import (cosine_log_probs, entropy, global_mean, kl_divergence, sharpen,
-                           soft_cross_entropy, validate_prior)
+from ...errors import UserError
+from ...functional import (
+    cosine_log_probs,
+    entropy,
+    global_mean,
+    kl_divergence,
+    sharpen,
+    soft_cross_entropy,
+    validate_prior,
+)
 from ..priors import Prior
 
 __all__ = ['PMSNHead']
@@ -72,7 +80,7 @@ class PMSNHead(BaseModule):
         for name, value in dict(num_prototypes=num_prototypes, embed_dim=embed_dim,
                                 temperature=temperature, sharpening=sharpening).items():
             if not value > 0:
-                raise ValueError(f'{name} must be positive, got {value}')
+                raise UserError(f'{name} must be positive, got {value}')
         self.num_prototypes = num_prototypes
         self.temperature = temperature
         self.sharpening = sharpening
@@ -124,7 +132,7 @@ class PMSNHead(BaseModule):
     def log_probs(self, z: Tensor) -> Tensor:
         """Log-predictions over prototypes, shape (..., K), of embeddings of shape (..., D)."""
         if z.shape[-1] != self.prototypes.shape[1]:
-            raise ValueError(f'embeddings have width {z.shape[-1]}, but the head has embed_dim='
+            raise UserError(f'embeddings have width {z.shape[-1]}, but the head has embed_dim='
                              f"{self.prototypes.shape[1]}: make the neck's out_channels equal it")
         dtype = torch.promote_types(z.dtype, torch.float32)
         return cosine_log_probs(z.to(dtype), self.prototypes.to(dtype), self.temperature)

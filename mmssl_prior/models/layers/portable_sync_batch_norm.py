@@ -4,6 +4,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ...errors import UserError
 from ...functional import all_reduce_sum
 
 __all__ = ['PortableSyncBatchNorm']
@@ -25,7 +26,7 @@ class PortableSyncBatchNorm(_BatchNorm):
 
     def _check_input_dim(self, x: Tensor) -> None:
         if x.ndim < 2 or x.shape[1] != self.num_features:
-            raise ValueError(f'expected a batch with {self.num_features} channels, got shape '
+            raise UserError(f'expected a batch with {self.num_features} channels, got shape '
                              f'{tuple(x.shape)}')
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
+from ...errors import UserError
 from ...functional import sinkhorn, uniform_prior
 
 __all__ = ['Sinkhorn']
@@ -32,9 +33,9 @@ class Sinkhorn(nn.Module):
     def __init__(self, marginal: str = 'prior', iterations: int = 3) -> None:
         super().__init__()
         if marginal not in ('prior', 'uniform', 'off'):
-            raise ValueError(f"marginal must be 'prior', 'uniform' or 'off', got {marginal!r}")
+            raise UserError(f"marginal must be 'prior', 'uniform' or 'off', got {marginal!r}")
         if iterations < 1:
-            raise ValueError(f"iterations must be at least 1, got {iterations} (marginal='off' "
+            raise UserError(f"iterations must be at least 1, got {iterations} (marginal='off' "
                              'switches Sinkhorn off)')
         self.marginal = marginal
         self.iterations = iterations

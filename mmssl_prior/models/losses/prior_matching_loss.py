@@ -1,6 +1,7 @@
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
+from ...errors import UserError
 from ...functional import distributed_log_mean_exp, kl_divergence
 
 __all__ = ['PriorMatchingLoss']
@@ -46,9 +47,9 @@ class PriorMatchingLoss(nn.Module):
     def __init__(self, loss_weight: float = 1., direction: str = 'forward') -> None:
         super().__init__()
         if direction not in ('forward', 'reverse'):
-            raise ValueError(f"direction must be 'forward' or 'reverse', got {direction!r}")
+            raise UserError(f"direction must be 'forward' or 'reverse', got {direction!r}")
         if not loss_weight >= 0:
-            raise ValueError(f'loss_weight must be >= 0, got {loss_weight}')
+            raise UserError(f'loss_weight must be >= 0, got {loss_weight}')
         self.loss_weight = loss_weight
         self.direction = direction
 
@@ -63,7 +64,7 @@ class PriorMatchingLoss(nn.Module):
             The loss (scalar, equal on all ranks) and log p_bar of shape (K,).
         """
         if log_p.shape[-1:] != log_prior.shape:
-            raise ValueError(f'predictions over {log_p.shape[-1]} prototypes, prior over '
+            raise UserError(f'predictions over {log_p.shape[-1]} prototypes, prior over '
                              f'{log_prior.shape[-1]}')
         log_mean = distributed_log_mean_exp(log_p)
         pair = (log_mean, log_prior) if self.direction == 'forward' else (log_prior, log_mean)

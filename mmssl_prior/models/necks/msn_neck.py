@@ -2,6 +2,8 @@ from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
+from ...errors import UserError
+
 __all__ = ['MSNNeck']
 
 
@@ -45,7 +47,7 @@ class MSNNeck(BaseModule):
     def forward(self, x: Tensor) -> Tensor:
         """Project features of shape (B, in_channels) to (B, out_channels)."""
         if x.ndim != 2 or x.shape[1] != self.in_channels:
-            raise ValueError(f'MSNNeck got features of shape {tuple(x.shape)}, expected '
+            raise UserError(f'MSNNeck got features of shape {tuple(x.shape)}, expected '
                              f'(batch, in_channels={self.in_channels}): set in_channels to the '
                              "backbone's width and let the backbone pool its output")
         x = self.activation(self.bn1(self.fc1(x)))

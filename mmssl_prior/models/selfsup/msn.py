@@ -72,16 +72,16 @@ class MSN(BaseSelfSupervisor):
         super().__init__(backbone=backbone, neck=neck, head=head,
                          data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         if not 0 <= patch_drop < 1:
-            raise ValueError(f'patch_drop must be in [0, 1), got {patch_drop}')
+            raise UserError(f'patch_drop must be in [0, 1), got {patch_drop}')
         if patch_drop_mode not in ('batch', 'sample'):
-            raise ValueError(f"patch_drop_mode must be 'batch' or 'sample', got {patch_drop_mode!r}")
+            raise UserError(f"patch_drop_mode must be 'batch' or 'sample', got {patch_drop_mode!r}")
         if patch_drop and not hasattr(self.backbone, 'token_grid'):
-            raise ValueError(f'patch_drop={patch_drop} needs a backbone that can drop patches, '
+            raise UserError(f'patch_drop={patch_drop} needs a backbone that can drop patches, '
                              f'such as MSNViT; {type(self.backbone).__name__} cannot: set '
                              'patch_drop=0')
         widths = (getattr(self.neck, 'out_channels', None), self.head.prototypes.shape[1])
         if None not in widths and widths[0] != widths[1]:
-            raise ValueError(f'the neck has out_channels={widths[0]}, the head embed_dim='
+            raise UserError(f'the neck has out_channels={widths[0]}, the head embed_dim='
                              f'{widths[1]}: make them equal')
         self.patch_drop = patch_drop
         self.patch_drop_mode = patch_drop_mode
