@@ -1,4 +1,5 @@
 """Names that doctests may use without importing them."""
+
 import numpy
 import pytest
 import torch

@@ -1,4 +1,5 @@
 """Small copies of public datasets, in the very format of their downloads."""
+
 import json
 from pathlib import Path
 
@@ -8,12 +9,9 @@ from PIL import Image
 SUPERCATEGORIES = ('Aves', 'Insecta', 'Plantae')
 
 
-def make_inaturalist2018(root,
-                         counts=((0, 4), (7, 2), (8141, 1)),
-                         val_per_class=1,
-                         size=(60, 44),
-                         names=True,
-                         seed=0):
+def make_inaturalist2018(
+    root, counts=((0, 4), (7, 2), (8141, 1)), val_per_class=1, size=(60, 44), names=True, seed=0
+):
     """Write a miniature of the iNaturalist 2018 download.
 
     Args:
@@ -33,8 +31,11 @@ def make_inaturalist2018(root,
     rng = np.random.default_rng(seed)
     counts = dict(counts)
     categories = [
-        dict(id=label, supercategory=_supercategory(label),
-             **(dict(name=f'Species {label}') if names else {}))
+        dict(
+            id=label,
+            supercategory=_supercategory(label),
+            **(dict(name=f'Species {label}') if names else {}),
+        )
         for label in sorted(counts)
     ]
     number = 0
@@ -42,17 +43,27 @@ def make_inaturalist2018(root,
         images, annotations = [], []
         for label in sorted(counts):
             for _ in range(counts[label] if split == 'train' else val_per_class):
-                name = (f'train_val2018/{_supercategory(label)}/{label}/'
-                        f'{number:032x}.jpg')
+                name = f'train_val2018/{_supercategory(label)}/{label}/{number:032x}.jpg'
                 _write_image(root / name, label, size, rng)
                 images.append(
-                    dict(id=number, file_name=name, width=size[0], height=size[1], license=1,
-                         rights_holder='nobody'))
+                    dict(
+                        id=number,
+                        file_name=name,
+                        width=size[0],
+                        height=size[1],
+                        license=1,
+                        rights_holder='nobody',
+                    )
+                )
                 annotations.append(dict(id=number, image_id=number, category_id=label))
                 number += 1
         content = dict(
-            info=dict(year=2018), licenses=[dict(id=1, name='none', url='')],
-            categories=categories, images=images, annotations=annotations)
+            info=dict(year=2018),
+            licenses=[dict(id=1, name='none', url='')],
+            categories=categories,
+            images=images,
+            annotations=annotations,
+        )
         (root / f'{split}2018.json').write_text(json.dumps(content), encoding='utf-8')
     return root
 

@@ -1,4 +1,5 @@
 """One override that lets any config of this repository run in seconds."""
+
 from pathlib import Path
 
 from mmengine import Config
@@ -6,8 +7,9 @@ from mmengine import Config
 __all__ = ['CONFIGS', 'ROOT', 'smoke_config']
 
 ROOT = Path(__file__).parents[1]
-CONFIGS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / 'configs').rglob('*.py')
-                 if '_base_' not in p.parts)
+CONFIGS = sorted(
+    str(p.relative_to(ROOT)) for p in (ROOT / 'configs').rglob('*.py') if '_base_' not in p.parts
+)
 
 
 def smoke_config(path, work_dir, data, checkpoint=None):

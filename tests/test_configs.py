@@ -1,4 +1,5 @@
 """Every config builds everything it names and trains a step."""
+
 import ast
 
 import pytest
@@ -15,7 +16,8 @@ from tests.smoke import CONFIGS, ROOT, smoke_config
 def data(tmp_path_factory):
     return dict(
         INaturalist2018=make_inaturalist2018(tmp_path_factory.mktemp('inat'), counts={0: 4, 7: 4}),
-        ImageNet=make_imagenet(tmp_path_factory.mktemp('in1k'), images_per_class=1, size=(32, 24)))
+        ImageNet=make_imagenet(tmp_path_factory.mktemp('in1k'), images_per_class=1, size=(32, 24)),
+    )
 
 
 @pytest.fixture(scope='module')
@@ -57,5 +59,5 @@ def test_values_of_the_main_config(tmp_path):
     assert full.train_dataloader.dataset.pipeline[1].num_views == [2, 10]
     head = full.model.head
     assert head.num_prototypes == 1024 and head.prior == dict(type='PowerLawPrior', exponent=0.25)
-    assert head.prior_loss.loss_weight == 1. and full.model.patch_drop == 0.15
+    assert head.prior_loss.loss_weight == 1.0 and full.model.patch_drop == 0.15
     assert full.model.backbone.arch == 'deit-base'

@@ -107,11 +107,6 @@ def test_tool_prints_a_table_and_writes_numbers_that_hold(config, run):
         _images_and_labels(DATASETS.build(loader.dataset))
         for loader in (cfg.val_cfg.bank_dataloader, cfg.val_dataloader)
     )
-    expected = {
-        'raw pixels': _scores(
-            bank.flatten(1).numpy(), bank_labels, test.flatten(1).numpy(), test_labels
-        )
-    }
     model = MODELS.build(cfg.model)
     state = torch.load(run / 'epoch_2.pth', weights_only=False)['state_dict']
     model.load_state_dict(state)
@@ -121,13 +116,22 @@ def test_tool_prints_a_table_and_writes_numbers_that_hold(config, run):
     assert norm.to_rgb
     mean, std = (torch.tensor(norm[key])[:, None, None] for key in ('mean', 'std'))
 
+    def pixels(images):
+        return (images.flip(1) - mean) / std
+
     def features(images):
         with torch.no_grad():
-            return model.target_backbone((images.flip(1) - mean) / std)[-1].numpy()
+            return model.target_backbone(pixels(images))[-1].numpy()
 
-    expected['pretrained network'] = _scores(
-        features(bank), bank_labels, features(test), test_labels
-    )
+    expected = {
+        'raw pixels': _scores(
+            pixels(bank).flatten(1).numpy(),
+            bank_labels,
+            pixels(test).flatten(1).numpy(),
+            test_labels,
+        ),
+        'pretrained network': _scores(features(bank), bank_labels, features(test), test_labels),
+    }
     for name, values in expected.items():
         score = results['scores'][name]
         # One of 48 images apart: the network sees other batches here, and ties exist.

@@ -1,4 +1,5 @@
 """The plugin in an existing MMPretrain setup: registries, and our checkpoint in stock classes."""
+
 import subprocess
 import sys
 
@@ -11,8 +12,15 @@ from mmpretrain.registry import MODELS
 from tests.smoke import ROOT, smoke_config
 
 EVERY_CLASS = {
-    'MODELS': ['MSN', 'PMSNHead', 'MSNNeck', 'MSNViT', 'PriorMatchingLoss', 'Sinkhorn',
-               'PortableSyncBN'],
+    'MODELS': [
+        'MSN',
+        'PMSNHead',
+        'MSNNeck',
+        'MSNViT',
+        'PriorMatchingLoss',
+        'Sinkhorn',
+        'PortableSyncBN',
+    ],
     'TASK_UTILS': ['UniformPrior', 'PowerLawPrior', 'EmpiricalPrior'],
     'DATASETS': ['INaturalist2018', 'PatternsLT', 'DigitsLT'],
     'TRANSFORMS': ['LoadImage', 'SeededMultiView', 'SeededRandomResizedCrop', 'SeededColorJitter'],
@@ -38,18 +46,23 @@ for registry, names in cfg.every_class.items():
 
 def test_one_line_in_any_config_makes_every_class_available(tmp_path):
     config = tmp_path / 'some_mmpretrain_config.py'
-    config.write_text("default_scope = 'mmpretrain'\n"
-                      "custom_imports = dict(imports=['mmssl_prior'], allow_failed_imports=False)\n"
-                      f'every_class = {EVERY_CLASS!r}\n')
-    result = subprocess.run([sys.executable, '-c', SCRIPT, str(config)], cwd=tmp_path,
-                            capture_output=True, text=True)
+    config.write_text(
+        "default_scope = 'mmpretrain'\n"
+        "custom_imports = dict(imports=['mmssl_prior'], allow_failed_imports=False)\n"
+        f'every_class = {EVERY_CLASS!r}\n'
+    )
+    result = subprocess.run(
+        [sys.executable, '-c', SCRIPT, str(config)], cwd=tmp_path, capture_output=True, text=True
+    )
     assert result.returncode == 0, result.stderr
 
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
     """A checkpoint that the Runner saved after a step of the main config on embedded data."""
-    cfg = smoke_config('configs/pmsn/pmsn_vit-mini_patterns-lt.py', tmp_path_factory.mktemp('run'), {})
+    cfg = smoke_config(
+        'configs/pmsn/pmsn_vit-mini_patterns-lt.py', tmp_path_factory.mktemp('run'), {}
+    )
     cfg.model.backbone = dict(type='MSNViT', arch='deit-tiny', img_size=32, patch_size=4)
     cfg.model.neck.in_channels = 192
     cfg.default_hooks.checkpoint.interval = 1
@@ -61,15 +74,24 @@ def trained(tmp_path_factory):
     return f'{cfg.work_dir}/epoch_1.pth', runner.model
 
 
-@pytest.mark.parametrize(('prefix', 'source'), [
-    ('backbone.', 'backbone'), ('target_backbone.', 'target_backbone')])
+@pytest.mark.parametrize(
+    ('prefix', 'source'), [('backbone.', 'backbone'), ('target_backbone.', 'target_backbone')]
+)
 def test_checkpoint_in_a_stock_vision_transformer(trained, prefix, source):
     path, model = trained
-    stock = MODELS.build(dict(
-        type='ImageClassifier',
-        backbone=dict(type='VisionTransformer', arch='deit-tiny', img_size=32, patch_size=4,
-                      init_cfg=dict(type='Pretrained', checkpoint=path, prefix=prefix)),
-        head=dict(type='VisionTransformerClsHead', num_classes=10, in_channels=192)))
+    stock = MODELS.build(
+        dict(
+            type='ImageClassifier',
+            backbone=dict(
+                type='VisionTransformer',
+                arch='deit-tiny',
+                img_size=32,
+                patch_size=4,
+                init_cfg=dict(type='Pretrained', checkpoint=path, prefix=prefix),
+            ),
+            head=dict(type='VisionTransformerClsHead', num_classes=10, in_channels=192),
+        )
+    )
     stock.init_weights()
     ours = getattr(model, source)
     state = stock.backbone.state_dict()
@@ -100,15 +122,19 @@ def test_checkpoint_loads_completely_where_it_came_from(trained):
 
 @pytest.mark.parametrize('name', ['linear', 'finetune'])
 def test_benchmarks_name_stock_classes_alone(name):
-    path, = (ROOT / 'configs/pmsn/benchmarks').glob(f'*{name}*')
-    script = ('import sys\nfrom mmengine import Config\nfrom mmpretrain.registry import *\n'
-              'from mmengine.registry import init_default_scope\n'
-              "init_default_scope('mmpretrain')\n"
-              'cfg = Config.fromfile(sys.argv[1])\n'
-              'model = MODELS.build(cfg.model)\n'
-              "assert 'custom_imports' not in cfg\n"
-              "assert not any(m.startswith('mmssl_prior') for m in sys.modules)\n"
-              'assert all(type(m).__module__.startswith((\'mmpretrain\', \'mmcv\', \'mmengine\', '
-              "'torch')) for m in model.modules())\n")
-    result = subprocess.run([sys.executable, '-c', script, str(path)], capture_output=True, text=True)
+    (path,) = (ROOT / 'configs/pmsn/benchmarks').glob(f'*{name}*')
+    script = (
+        'import sys\nfrom mmengine import Config\nfrom mmpretrain.registry import *\n'
+        'from mmengine.registry import init_default_scope\n'
+        "init_default_scope('mmpretrain')\n"
+        'cfg = Config.fromfile(sys.argv[1])\n'
+        'model = MODELS.build(cfg.model)\n'
+        "assert 'custom_imports' not in cfg\n"
+        "assert not any(m.startswith('mmssl_prior') for m in sys.modules)\n"
+        "assert all(type(m).__module__.startswith(('mmpretrain', 'mmcv', 'mmengine', "
+        "'torch')) for m in model.modules())\n"
+    )
+    result = subprocess.run(
+        [sys.executable, '-c', script, str(path)], capture_output=True, text=True
+    )
     assert result.returncode == 0, result.stderr

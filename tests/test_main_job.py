@@ -1,4 +1,5 @@
 """The main job as its user runs it: the command line on the raw download's format."""
+
 import os
 import subprocess
 import sys
@@ -12,18 +13,27 @@ from tests.smoke import ROOT
 
 CONFIG = 'configs/pmsn/pmsn_vit-b16_inat18.py'
 # Batches and workers that a small machine can carry; everything else is the config's.
-SMALL = ['train_dataloader.batch_size=3', 'train_dataloader.num_workers=1', 'train_cfg.max_epochs=1',
-         'val_dataloader.num_workers=0', 'val_cfg.bank_dataloader.num_workers=0',
-         # A bank must not replace images, and one of the training images is damaged here.
-         'val_cfg.bank_dataloader.dataset.split=val', 'val_cfg.k=[1,2]', 'train_cfg.val_interval=1', 'default_hooks.checkpoint.interval=1',
-         'default_hooks.logger.interval=1']
+SMALL = [
+    'train_dataloader.batch_size=3',
+    'train_dataloader.num_workers=1',
+    'train_cfg.max_epochs=1',
+    'val_dataloader.num_workers=0',
+    'val_cfg.bank_dataloader.num_workers=0',
+    # A bank must not replace images, and one of the training images is damaged here.
+    'val_cfg.bank_dataloader.dataset.split=val',
+    'val_cfg.k=[1,2]',
+    'train_cfg.val_interval=1',
+    'default_hooks.checkpoint.interval=1',
+    'default_hooks.logger.interval=1',
+]
 
 
 def train(cwd, *args, command=None):
     command = command or [sys.executable, str(ROOT / 'tools/train.py')]
     env = dict(os.environ, PYTHON=sys.executable, OMP_NUM_THREADS='1')
-    return subprocess.run([*command, *map(str, args)], cwd=cwd, env=env, capture_output=True,
-                          text=True, timeout=500)
+    return subprocess.run(
+        [*command, *map(str, args)], cwd=cwd, env=env, capture_output=True, text=True, timeout=500
+    )
 
 
 def test_missing_dataset_is_one_line(tmp_path):
@@ -50,19 +60,35 @@ def test_main_job_on_the_raw_format(home):
     folder, result, victim = home
     assert result.returncode == 0, result.stderr[-3000:]
     out = result.stdout + result.stderr
-    for word in ('loss_ce', 'loss_prior', 'prior_kl', 'p_bar_entropy', 'target_prototypes',
-                 'target_max', 'eta', 'knn_top1'):
+    for word in (
+        'loss_ce',
+        'loss_prior',
+        'prior_kl',
+        'p_bar_entropy',
+        'target_prototypes',
+        'target_max',
+        'eta',
+        'knn_top1',
+    ):
         assert word in out, word
-    assert out.count(f'cannot decode image data/inaturalist2018/{victim.relative_to(folder / "data/inaturalist2018")}') == 1
+    assert out.count(f'cannot decode image {victim.relative_to(folder)}') == 1
     state = torch.load(folder / 'work_dirs/pmsn_vit-b16_inat18/epoch_1.pth', weights_only=False)
     assert {'backbone.pos_embed', 'target_backbone.pos_embed', 'head.prototypes'} <= set(
-        state['state_dict'])
+        state['state_dict']
+    )
 
 
 def test_without_patience_for_damaged_images(home):
     folder, _, victim = home
-    result = train(folder, ROOT / CONFIG, '--work-dir', 'strict', '--cfg-options', *SMALL,
-                   'default_hooks.undecodable_images.limit=0')
+    result = train(
+        folder,
+        ROOT / CONFIG,
+        '--work-dir',
+        'strict',
+        '--cfg-options',
+        *SMALL,
+        'default_hooks.undecodable_images.limit=0',
+    )
     assert result.returncode == 1 and 'Traceback' not in result.stderr
     assert victim.name in result.stderr and 'undecodable_images.limit' in result.stderr
 
@@ -77,15 +103,26 @@ def test_a_folder_without_labels_as_the_readme_shows(tmp_path):
         path = tmp_path / 'images' / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.effect_noise((80, 60), 20 + i).convert('RGB').save(path)
-    result = train(tmp_path, 'my_images.py', '--cfg-options', *[
-        o for o in SMALL if not o.startswith('val') and 'val_interval' not in o])
+    result = train(
+        tmp_path,
+        'my_images.py',
+        '--cfg-options',
+        *[o for o in SMALL if not o.startswith('val') and 'val_interval' not in o],
+    )
     assert result.returncode == 0, result.stderr[-3000:]
     assert (tmp_path / 'work_dirs/my_images/epoch_1.pth').is_file()
 
 
 def test_crop_that_the_patch_does_not_divide(home):
     folder, *_ = home
-    result = train(folder, ROOT / CONFIG, '--work-dir', 'crop', '--cfg-options', *SMALL,
-                   'train_dataloader.dataset.pipeline.1.transforms.1.0.scale=100')
+    result = train(
+        folder,
+        ROOT / CONFIG,
+        '--work-dir',
+        'crop',
+        '--cfg-options',
+        *SMALL,
+        'train_dataloader.dataset.pipeline.1.transforms.1.0.scale=100',
+    )
     assert result.returncode == 1 and 'Traceback' not in result.stderr
     assert '100x100 px is not divisible' in result.stderr

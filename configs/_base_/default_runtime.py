@@ -14,12 +14,14 @@ default_hooks = dict(
     # Undecodable images are replaced and counted; above the limit training stops and names them.
     undecodable_images=dict(type='UndecodableImagesHook', limit=100),
     # Counts the training labels for an EmpiricalPrior that names no counts.
-    fit_prior=dict(type='FitPriorHook'))
+    fit_prior=dict(type='FitPriorHook'),
+)
 
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'))
+    dist_cfg=dict(backend='nccl'),
+)
 
 # No device ids, which CPU ranks refuse: each rank's model is on its device already. Batch
 # normalisation reduces over ranks itself, so buffers are not broadcast.

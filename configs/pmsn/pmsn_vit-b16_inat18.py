@@ -20,6 +20,7 @@ val_dataloader.dataset and val_cfg.bank_dataloader.dataset).
 Result: not yet run at full size. The code path is tested on a miniature of
 the dataset's format.
 """
+
 _base_ = [
     '../_base_/models/pmsn_vit-b16.py',
     '../_base_/datasets/inat18_msn.py',

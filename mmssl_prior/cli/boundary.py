@@ -1,64 +1,45 @@
 """The one place where an exception becomes a line for the user.
 
-What is shown as one line (``error: ...``, status 1) and what keeps its
-traceback is decided by where the exception was raised, not by its type alone:
+Shown as one line (``error: ...``, status 1) are
 
-* :class:`~mmssl_prior.errors.UserError`, wherever it comes from;
-* ``ValueError`` or ``FileNotFoundError`` from a ``raise`` statement of this
-  package while a registry builds an object or a dataset reads its index: our
-  constructors validate their arguments that way. A ``ValueError`` that some
-  library raises deeper down is a bug and keeps its traceback;
-* an ``AssertionError``, ``ValueError`` or ``TypeError`` that the constructor
-  of a stock class raises itself, called directly by the registry: the house
-  way of validating arguments;
-* a ``FileNotFoundError`` of whatever origin while a loader reads its dataset;
-* a call that does not fit the signature (``TypeError``), or an unknown name
+* :class:`~mmssl_prior.errors.UserError`, the type of every mistake that this
+  package finds, wherever it comes from;
+* a ``FileNotFoundError`` while a loader reads its dataset;
+* an ``AssertionError``, ``ValueError`` or ``TypeError`` in the frame of a
+  stock class's constructor, called directly by a registry: the way such
+  classes validate their arguments;
+* a call that does not fit a signature (``TypeError``), or an unknown name
   (``KeyError``), raised by the registry itself.
+
+Anything else is a bug and keeps its traceback.
 """
 
-import dis
 import os
 import re
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from traceback import print_exception
 from types import FrameType, TracebackType
 
-import mmssl_prior
 from mmssl_prior.errors import UserError
 
 __all__ = ['describe', 'run_guarded']
 
-PACKAGE = str(Path(mmssl_prior.__file__).resolve().parent)
-RAISE = dis.opmap['RAISE_VARARGS']
 # The frames of MMEngine under which configs turn into objects.
 BUILDERS = {'build_from_cfg', 'build_runner_from_cfg', 'build_scheduler_from_cfg'}
 LOADERS = {'build_dataloader'}
+MISTAKES = (AssertionError, ValueError, TypeError)
 
 
-def _links(traceback: TracebackType | None) -> list[TracebackType]:
-    links = []
+def _frames(traceback: TracebackType | None) -> list[FrameType]:
+    frames = []
     while traceback is not None:
-        links.append(traceback)
+        frames.append(traceback.tb_frame)
         traceback = traceback.tb_next
-    return links
+    return frames
 
 
-def _is_raise(link: TracebackType) -> bool:
-    """Whether the frame is at a ``raise`` or ``assert`` of its own, not at a failing operation."""
-    return link.tb_frame.f_code.co_code[link.tb_lasti] == RAISE
-
-
-def _file(frame: FrameType) -> str:
-    return os.path.realpath(frame.f_code.co_filename)
-
-
-def _in_package(frame: FrameType) -> bool:
-    return _file(frame).startswith(PACKAGE + os.sep)
-
-
-def _is_builder(frame: FrameType, names: set[str]) -> bool:
+def _is_mmengine(frame: FrameType, names: set[str]) -> bool:
     module = frame.f_globals.get('__name__', '')
     return module.startswith('mmengine.') and frame.f_code.co_name in names
 
@@ -69,31 +50,26 @@ def _class_name(frame: FrameType) -> str:
     return getattr(built, '__name__', '')
 
 
-def _build_mistake(error: BaseException) -> str | None:
-    """The message of a config mistake found while building, or None."""
-    links = _links(error.__traceback__)
-    if not links or not str(error):
+def _mistake(error: BaseException) -> str | None:
+    """The message of the user's mistake, or None for a bug."""
+    frames = _frames(error.__traceback__)
+    builders = [i for i, frame in enumerate(frames) if _is_mmengine(frame, BUILDERS)]
+    name = _class_name(frames[builders[-1]]) if builders else ''
+    message = str(error)
+    prefixed = f'{name}: {message}' if name and not message.startswith(name) else message
+    if isinstance(error, UserError):
+        return _from_worker(prefixed)
+    if isinstance(error, FileNotFoundError):
+        return message if any(_is_mmengine(frame, LOADERS) for frame in frames) else None
+    if not builders or not message:
         return None
-    last = links[-1]
-    builders = [link for link in links if _is_builder(link.tb_frame, BUILDERS)]
-    loading = any(_is_builder(link.tb_frame, LOADERS) for link in links)
-    name = _class_name(builders[-1].tb_frame) if builders else ''
-    prefix = f'{name}: ' if name else ''
-    if builders and last is builders[-1]:
-        if isinstance(error, KeyError):
-            return str(error.args[0])
-        # The call itself failed: its arguments do not fit.
-        return f'{prefix}{error}' if isinstance(error, TypeError) else None
-    if loading and isinstance(error, FileNotFoundError):
-        return str(error)
-    if not (builders or loading) or not _is_raise(last):
-        return None
-    if _in_package(last.tb_frame) and isinstance(error, (ValueError, FileNotFoundError)):
-        return f'{prefix}{error}'
-    direct = bool(builders) and links.index(last) == links.index(builders[-1]) + 1
-    if direct and isinstance(error, (AssertionError, ValueError, TypeError)):
-        return f'{prefix}{error}'
-    return None
+    depth = len(frames) - 1 - builders[-1]
+    if isinstance(error, KeyError):
+        return str(error.args[0]) if depth == 0 else None
+    constructor = depth == 1 and frames[-1].f_code.co_name == '__init__'
+    called_wrongly = depth == 0 and isinstance(error, TypeError)
+    validated = constructor and isinstance(error, MISTAKES)
+    return prefixed if called_wrongly or validated else None
 
 
 def _chain(error: BaseException) -> list[BaseException]:
@@ -114,12 +90,9 @@ def _from_worker(text: str) -> str:
 
 def describe(error: BaseException) -> str | None:
     """The line for the user, or None if the exception is a bug and wants its traceback."""
-    if isinstance(error, UserError):
-        message: str | None = _from_worker(str(error))
-    else:
-        # Some versions of MMEngine raise anew with the class's name before the message.
-        found = (_build_mistake(link) for link in _chain(error))
-        message = next((text for text in found if text), None)
+    # Some versions of MMEngine raise anew with the class's name before the message.
+    found = (_mistake(link) for link in _chain(error))
+    message = next((text for text in found if text), None)
     return ' '.join(message.split()) if message else None
 
 

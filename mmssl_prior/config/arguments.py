@@ -128,9 +128,7 @@ def _check_typed(path: str, node: Mapping, registries: list[Registry], scope: st
         hint = _meant(key, sorted(accepted))
         if not hint:
             hint = f' (it takes: {", ".join(sorted(accepted)) or "none"})'
-        raise UserError(
-            f'{path}: {getattr(item, "__name__", kind)} has no argument {key!r}{hint}'
-        )
+        raise UserError(f'{path}: {getattr(item, "__name__", kind)} has no argument {key!r}{hint}')
 
 
 def _with_type(name: str, value: Any) -> Any:

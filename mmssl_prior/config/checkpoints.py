@@ -65,11 +65,7 @@ def check_checkpoint(
     if prefix:
         prefix = prefix if prefix.endswith('.') else f'{prefix}.'
     # A lazy parameter has no shape to compare yet.
-    target = {
-        key: value.shape
-        for key, value in model.state_dict().items()
-        if not is_lazy(value)
-    }
+    target = {key: value.shape for key, value in model.state_dict().items() if not is_lazy(value)}
     fits = any(
         key.startswith(prefix) and target.get(key[len(prefix) :]) == value.shape
         for key, value in state.items()

@@ -6,7 +6,10 @@ classes apart is geometry only: colours, polarity, phase, position, rotation,
 scale, lighting and noise are drawn anew for every image, so that raw pixels
 carry almost nothing about the class.
 """
+
 import numpy as np
+
+from ..errors import UserError
 
 # Soft colours: at full saturation two random views of one image share no
 # evident content at the start of training, and small networks never take off.
@@ -53,8 +56,7 @@ def _noise(u, v, p, rng):
     # A sum of plane waves in random directions: smooth blobs without a grid.
     angle, phase = rng.random((2, 12, 1, 1)) * 2 * np.pi
     freq = 2 * np.pi / p * rng.uniform(0.6, 1.1, (12, 1, 1))
-    return np.cos(freq * (u * np.cos(angle) + v * np.sin(angle)) +
-                  phase).sum(0) > 0
+    return np.cos(freq * (u * np.cos(angle) + v * np.sin(angle)) + phase).sum(0) > 0
 
 
 def _bricks(u, v, p, rng):
@@ -144,14 +146,33 @@ def _w_hole(u, v):
 # Motifs that repeat may start anywhere; the others have a centre, and their
 # size is in units of the image instead of the period.
 MOTIFS = dict(
-    stripes=_stripes, checker=_checker, dots=_dots, rings=_rings,
-    spokes=_spokes, noise=_noise, bricks=_bricks, zigzag=_zigzag,
-    disc=_disc, cross=_cross, square=_square, triangle=_triangle,
-    grid=_grid, diagonal=_diagonal, scales=_scales, spiral=_spiral)
+    stripes=_stripes,
+    checker=_checker,
+    dots=_dots,
+    rings=_rings,
+    spokes=_spokes,
+    noise=_noise,
+    bricks=_bricks,
+    zigzag=_zigzag,
+    disc=_disc,
+    cross=_cross,
+    square=_square,
+    triangle=_triangle,
+    grid=_grid,
+    diagonal=_diagonal,
+    scales=_scales,
+    spiral=_spiral,
+)
 WINDOWS = dict(
-    everywhere=_everywhere, disc=_w_disc, square=_w_square,
-    diamond=_w_diamond, triangle=_w_triangle, band=_w_band, cross=_w_cross,
-    hole=_w_hole)
+    everywhere=_everywhere,
+    disc=_w_disc,
+    square=_w_square,
+    diamond=_w_diamond,
+    triangle=_w_triangle,
+    band=_w_band,
+    cross=_w_cross,
+    hole=_w_hole,
+)
 MAX_CLASSES = len(MOTIFS) * len(WINDOWS)
 
 
@@ -174,8 +195,7 @@ def class_name(label):
     ('rings', 'rings-in-disc')
     """
     if not 0 <= label < MAX_CLASSES:
-        raise ValueError(
-            f'label={label!r}: expected an integer in [0, {MAX_CLASSES})')
+        raise UserError(f'label={label!r}: expected an integer in [0, {MAX_CLASSES})')
     window, motif = divmod(int(label), len(MOTIFS))
     name = list(MOTIFS)[motif]
     return name if window == 0 else f'{name}-in-{list(WINDOWS)[window]}'
@@ -240,11 +260,10 @@ def render(label, rng, size=40):
     if window:
         index = np.where(list(WINDOWS.values())[window](u, v), index, 2)
     weights = [_shrink(index == i) for i in range(2 + (window > 0))]
-    image = np.stack(weights, -1) @ colours[:len(weights)]
+    image = np.stack(weights, -1) @ colours[: len(weights)]
 
     axis = (np.arange(size) + 0.5) / size - 0.5
-    gradient = (np.cos(light_angle) * axis[None, :] +
-                np.sin(light_angle) * axis[:, None])
+    gradient = np.cos(light_angle) * axis[None, :] + np.sin(light_angle) * axis[:, None]
     image = image * (1 + 2 * light * gradient)[..., None]
     image = image + rng.normal(0, NOISE_STD, image.shape)
     return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)

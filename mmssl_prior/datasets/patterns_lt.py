@@ -1,10 +1,12 @@
 """Long-tailed set of procedurally generated images."""
+
 import numbers
 
 import numpy as np
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
+from ..errors import UserError
 from .long_tail import long_tailed_counts
 from .patterns import MAX_CLASSES, MOTIFS, class_name, render
 
@@ -14,13 +16,16 @@ IMAGES_PER_CLASS = dict(probe=100, test=50)
 
 def _require(ok, name, value, allowed):
     if not ok:
-        raise ValueError(f'PatternsLT: {name}={value!r}: expected {allowed}')
+        raise UserError(f'PatternsLT: {name}={value!r}: expected {allowed}')
 
 
 def _is_int(value, low, high=None):
-    return (isinstance(value, numbers.Integral)
-            and not isinstance(value, bool) and value >= low
-            and (high is None or value <= high))
+    return (
+        isinstance(value, numbers.Integral)
+        and not isinstance(value, bool)
+        and value >= low
+        and (high is None or value <= high)
+    )
 
 
 @DATASETS.register_module()
@@ -65,45 +70,55 @@ class PatternsLT(BaseDataset):
     (160, [16, 24, 47])
     """
 
-    def __init__(self,
-                 split='train',
-                 num_classes=16,
-                 num_images=2400,
-                 images_per_class=None,
-                 exponent=1.0,
-                 class_seed=0,
-                 image_seed=0,
-                 image_size=40,
-                 pipeline=(),
-                 **kwargs):
+    def __init__(
+        self,
+        split='train',
+        num_classes=16,
+        num_images=2400,
+        images_per_class=None,
+        exponent=1.0,
+        class_seed=0,
+        image_seed=0,
+        image_size=40,
+        pipeline=(),
+        **kwargs,
+    ):
         _require(split in SPLITS, 'split', split, f'one of {SPLITS}')
         _require(
-            _is_int(num_classes, len(MOTIFS), MAX_CLASSES), 'num_classes',
-            num_classes, f'an integer in [{len(MOTIFS)}, {MAX_CLASSES}]')
+            _is_int(num_classes, len(MOTIFS), MAX_CLASSES),
+            'num_classes',
+            num_classes,
+            f'an integer in [{len(MOTIFS)}, {MAX_CLASSES}]',
+        )
         _require(
-            _is_int(num_images, num_classes), 'num_images', num_images,
-            f'an integer >= num_classes ({num_classes})')
+            _is_int(num_images, num_classes),
+            'num_images',
+            num_images,
+            f'an integer >= num_classes ({num_classes})',
+        )
         if split == 'train':
-            _require(images_per_class is None, 'images_per_class',
-                     images_per_class,
-                     "None for split='train' (num_images sets its size)")
+            _require(
+                images_per_class is None,
+                'images_per_class',
+                images_per_class,
+                "None for split='train' (num_images sets its size)",
+            )
         else:
             _require(
                 images_per_class is None or _is_int(images_per_class, 1),
-                'images_per_class', images_per_class,
-                'None or an integer >= 1')
+                'images_per_class',
+                images_per_class,
+                'None or an integer >= 1',
+            )
         _require(
-            isinstance(exponent, numbers.Real) and 0 <= exponent < np.inf,
-            'exponent', exponent, 'a finite number >= 0')
-        _require(
-            _is_int(class_seed, 0), 'class_seed', class_seed,
-            'an integer >= 0')
-        _require(
-            _is_int(image_seed, 0), 'image_seed', image_seed,
-            'an integer >= 0')
-        _require(
-            _is_int(image_size, 8, 1024), 'image_size', image_size,
-            'an integer in [8, 1024]')
+            isinstance(exponent, (int, float)) and 0 <= exponent < np.inf,
+            'exponent',
+            exponent,
+            'a finite number >= 0',
+        )
+        _require(_is_int(class_seed, 0), 'class_seed', class_seed, 'an integer >= 0')
+        _require(_is_int(image_seed, 0), 'image_seed', image_seed, 'an integer >= 0')
+        _require(_is_int(image_size, 8, 1024), 'image_size', image_size, 'an integer in [8, 1024]')
 
         self.split = split
         self.num_classes = int(num_classes)
@@ -114,8 +129,7 @@ class PatternsLT(BaseDataset):
         self.image_seed = int(image_seed)
         self.image_size = int(image_size)
         super().__init__(ann_file='', pipeline=pipeline, **kwargs)
-        self._metainfo.setdefault(
-            'classes', tuple(map(class_name, range(self.num_classes))))
+        self._metainfo.setdefault('classes', tuple(map(class_name, range(self.num_classes))))
 
     def class_counts(self):
         """Number of images of each class in this split.
@@ -126,8 +140,7 @@ class PatternsLT(BaseDataset):
         if self.split != 'train':
             size = self.images_per_class or IMAGES_PER_CLASS[self.split]
             return np.full(self.num_classes, size, np.int64)
-        return long_tailed_counts(self.num_images, self.num_classes,
-                                  self.exponent, self.class_seed)
+        return long_tailed_counts(self.num_images, self.num_classes, self.exponent, self.class_seed)
 
     def load_data_list(self):
         """Render the split, class by class."""
@@ -135,14 +148,9 @@ class PatternsLT(BaseDataset):
         data_list = []
         for label, count in enumerate(self.class_counts()):
             for number in range(count):
-                seed = np.random.SeedSequence(
-                    self.image_seed, spawn_key=(split, label, number))
-                image = render(label, np.random.default_rng(seed),
-                               self.image_size)
-                data_list.append(
-                    dict(
-                        img=np.ascontiguousarray(image[..., ::-1]),
-                        gt_label=label))
+                seed = np.random.SeedSequence(self.image_seed, spawn_key=(split, label, number))
+                image = render(label, np.random.default_rng(seed), self.image_size)
+                data_list.append(dict(img=np.ascontiguousarray(image[..., ::-1]), gt_label=label))
         return data_list
 
     def extra_repr(self):

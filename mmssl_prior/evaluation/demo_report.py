@@ -32,7 +32,7 @@ RAW, UNTRAINED, PRETRAINED = 'raw pixels', 'untrained network', 'pretrained netw
 
 
 class RawPixels(BaseModel):
-    """Features that are the image itself, neither normalised nor centred."""
+    """Features that are the image itself, normalised as the network gets it."""
 
     def forward(self, inputs, data_samples=None, mode='tensor'):
         return inputs.float().flatten(1)
@@ -53,8 +53,8 @@ def demo_report(cfg: Config, work_dir: str | Path) -> dict[str, Any]:
 
     k-NN (first k and temperature of ``val_cfg``) and linear probe learn from
     ``val_cfg.bank_dataloader`` and are scored on ``val_dataloader``, for three
-    kinds of features: raw pixels (the values 0 to 255 of the test pipeline's
-    images, flattened), the evaluation features of the network before training
+    kinds of features: raw pixels (the network's normalised input, flattened),
+    the evaluation features of the network before training
     (seed of the config) and of the checkpoint. Prototype usage is measured on the
     training split, with the test pipeline. Into ``work_dir`` go
     ``results.json``, ``curves.png`` and, for a model with prototypes,
@@ -91,7 +91,7 @@ def demo_report(cfg: Config, work_dir: str | Path) -> dict[str, Any]:
             k=_first(cfg.val_cfg.get('k', 10)), temperature=cfg.val_cfg.get('temperature', 0.07)
         )
         scores = {
-            RAW: _score(RawPixels(), bank, test, **knn),
+            RAW: _score(RawPixels(model.data_preprocessor), bank, test, **knn),
             UNTRAINED: _score(model, bank, test, **knn),
         }
         _load(model, checkpoint)

@@ -111,7 +111,8 @@ def plot_training_curves(
             axis.set_xlabel('epoch')
             axis.set_xlim(left=0)
             if axis.get_legend_handles_labels()[0]:
-                axis.legend()
+                # A line across the axes does not count for matplotlib's choice of a free corner.
+                axis.legend(loc='lower left' if axis is entropies else 'best')
         figure.savefig(path)
 
 

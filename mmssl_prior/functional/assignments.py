@@ -1,4 +1,5 @@
 """Soft assignments of embeddings to prototypes, their sharpening and their balancing."""
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F

@@ -3,14 +3,20 @@
 They run unconditionally: in one process a collective is the identity, so the
 same code is the single-process oracle of the distributed one.
 """
+
 import math
 
 import torch
 from mmengine import dist
 from torch import Tensor
 
-__all__ = ['all_reduce_sum', 'distributed_log_mean_exp', 'distributed_logsumexp', 'gather_stack',
-           'global_mean']
+__all__ = [
+    'all_reduce_sum',
+    'distributed_log_mean_exp',
+    'distributed_logsumexp',
+    'gather_stack',
+    'global_mean',
+]
 
 
 class _AllReduceSum(torch.autograd.Function):

@@ -1,4 +1,5 @@
 """Divergences between the mean prediction and a prior, in log space."""
+
 from torch import Tensor
 
 __all__ = ['entropy', 'kl_divergence', 'soft_cross_entropy']

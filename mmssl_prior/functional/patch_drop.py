@@ -1,4 +1,5 @@
 """Random subsets of patch tokens."""
+
 import math
 
 import torch
@@ -9,8 +10,9 @@ from ..errors import UserError
 __all__ = ['patches_to_keep']
 
 
-def patches_to_keep(num_patches: int, drop_rate: float, generator: torch.Generator,
-                    num_samples: int | None = None) -> Tensor:
+def patches_to_keep(
+    num_patches: int, drop_rate: float, generator: torch.Generator, num_samples: int | None = None
+) -> Tensor:
     r"""Draw the patches that remain: :math:`\lfloor (1 - r) N \rfloor` of N, uniformly.
 
     Args:
@@ -33,8 +35,10 @@ def patches_to_keep(num_patches: int, drop_rate: float, generator: torch.Generat
     # The rounding undoes binary noise: 0.85 * 20 must keep 17 patches, not floor(16.999...).
     kept = math.floor(round((1 - drop_rate) * num_patches, 6))
     if not (0 <= drop_rate < 1 and kept):
-        raise UserError(f'drop_rate must be in [0, 1) and leave a patch, got {drop_rate} of '
-                         f'{num_patches} patches')
-    shape = (num_patches, ) if num_samples is None else (num_samples, num_patches)
+        raise UserError(
+            f'drop_rate must be in [0, 1) and leave a patch, got {drop_rate} of '
+            f'{num_patches} patches'
+        )
+    shape = (num_patches,) if num_samples is None else (num_samples, num_patches)
     order = torch.rand(shape, generator=generator, dtype=torch.float64).argsort(-1)
     return order[..., :kept].sort(-1).values

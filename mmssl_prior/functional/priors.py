@@ -3,6 +3,7 @@
 Every function returns float64 probabilities that sum to one; prototype ``k``
 is the ``k``-th most probable one (its index is its rank in the prior).
 """
+
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,7 +22,7 @@ def uniform_prior(num_prototypes: int) -> Tensor:
         >>> uniform_prior(4).tolist()
         [0.25, 0.25, 0.25, 0.25]
     """
-    return power_law_prior(num_prototypes, 0.)
+    return power_law_prior(num_prototypes, 0.0)
 
 
 def power_law_prior(num_prototypes: int, exponent: float) -> Tensor:
@@ -51,8 +52,9 @@ def power_law_prior(num_prototypes: int, exponent: float) -> Tensor:
     return torch.softmax(-exponent * ranks.log(), 0)
 
 
-def empirical_prior(counts: Sequence[float] | np.ndarray | Tensor, num_prototypes: int,
-                    resample: bool = True) -> Tensor:
+def empirical_prior(
+    counts: Sequence[float] | np.ndarray | Tensor, num_prototypes: int, resample: bool = True
+) -> Tensor:
     r"""Class counts, sorted in descending order and resampled to K prototypes.
 
     The sorted counts :math:`c_1 \ge \dots \ge c_C` are read as a density that
@@ -80,13 +82,15 @@ def empirical_prior(counts: Sequence[float] | np.ndarray | Tensor, num_prototype
     values = torch.as_tensor(np.asarray(counts, dtype=np.float64))
     _check_positive(values, 'class counts')
     if not resample and len(values) != num_prototypes:
-        raise UserError(f'{len(values)} class counts for {num_prototypes} prototypes: set '
-                         'num_prototypes to the number of classes, or resample=True')
+        raise UserError(
+            f'{len(values)} class counts for {num_prototypes} prototypes: set '
+            'num_prototypes to the number of classes, or resample=True'
+        )
     mass = values.sort(descending=True).values
     if len(mass) != num_prototypes:
-        cdf = np.concatenate([[0.], mass.cumsum(0).numpy()])
-        edges = np.linspace(0., 1., num_prototypes + 1)
-        mass = torch.from_numpy(np.diff(np.interp(edges, np.linspace(0., 1., len(cdf)), cdf)))
+        cdf = np.concatenate([[0.0], mass.cumsum(0).numpy()])
+        edges = np.linspace(0.0, 1.0, num_prototypes + 1)
+        mass = torch.from_numpy(np.diff(np.interp(edges, np.linspace(0.0, 1.0, len(cdf)), cdf)))
     return mass / mass.sum()
 
 
@@ -106,9 +110,11 @@ def validate_prior(prior: Tensor, num_prototypes: int) -> Tensor:
         [0.5, 0.25, 0.25]
     """
     prior = torch.as_tensor(prior).to(torch.float64)
-    if prior.shape != (num_prototypes, ):
-        raise UserError(f'the prior has shape {tuple(prior.shape)}, expected '
-                         f'({num_prototypes},): one probability for each of num_prototypes')
+    if prior.shape != (num_prototypes,):
+        raise UserError(
+            f'the prior has shape {tuple(prior.shape)}, expected '
+            f'({num_prototypes},): one probability for each of num_prototypes'
+        )
     _check_positive(prior, 'prior')
     return prior / prior.sum()
 
@@ -119,5 +125,7 @@ def _check_positive(values: Tensor, name: str) -> None:
     bad = ~(torch.isfinite(values) & (values > 0))
     if bad.any():
         at = int(bad.nonzero()[0])
-        raise UserError(f'{name} must be finite and positive, entry {at} is {values[at]:g} '
-                         '(leave out empty classes)')
+        raise UserError(
+            f'{name} must be finite and positive, entry {at} is {values[at]:g} '
+            '(leave out empty classes)'
+        )

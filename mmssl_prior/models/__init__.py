@@ -7,6 +7,16 @@ from .priors import EmpiricalPrior, PowerLawPrior, Prior, UniformPrior
 from .selfsup import MSN
 
 __all__ = [
-    'ConvStem', 'EmpiricalPrior', 'MSN', 'MSNNeck', 'MSNViT', 'PMSNHead', 'PortableSyncBatchNorm',
-    'PowerLawPrior', 'Prior', 'PriorMatchingLoss', 'Sinkhorn', 'UniformPrior'
+    'ConvStem',
+    'EmpiricalPrior',
+    'MSN',
+    'MSNNeck',
+    'MSNViT',
+    'PMSNHead',
+    'PortableSyncBatchNorm',
+    'PowerLawPrior',
+    'Prior',
+    'PriorMatchingLoss',
+    'Sinkhorn',
+    'UniformPrior',
 ]

@@ -23,7 +23,7 @@ class Validating:
         if mode == 'deep':
             self.deep()
         if mode == 'bug':
-            int('x')
+            [].pop()
 
     def deep(self):
         raise ValueError('deep down')
@@ -90,19 +90,13 @@ def test_name_that_is_not_registered():
     assert 'Nothing is not in the' in build(type='Nothing')
 
 
-def test_value_error_of_this_package_while_building():
-    """Raised in a helper below the constructor, as validation often is."""
-    from mmssl_prior.models.priors import PowerLawPrior
+def test_mistake_below_a_constructor_of_this_package():
+    from mmpretrain.registry import MODELS
 
-    items = Registry('boundary priors')
-
-    @items.register_module()
-    class Owner:
-        def __init__(self):
-            PowerLawPrior(exponent=float('nan')).probabilities(8)
-
-    message = caught(lambda: items.build(dict(type='Owner')))
-    assert message is not None and 'exponent' in message
+    cfg = dict(type='PMSNHead', prior=dict(type='PowerLawPrior', exponent=-1))
+    assert caught(lambda: MODELS.build(cfg)) == (
+        'PowerLawPrior: exponent must be a finite number >= 0, got -1'
+    )
 
 
 class TestExitStatus:

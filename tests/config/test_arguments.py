@@ -85,8 +85,9 @@ def test_unknown_argument_names_path_and_nearest(model, place):
         path, model = 'model.head', dict(type='ImageClassifier', head=model)
         model['backbone'] = dict(type='LeNet5')
     elif place == 'list':
-        path, model = r'model.data_preprocessor.0', dict(
-            type='ImageClassifier', backbone=dict(type='LeNet5'), data_preprocessor=[model]
+        path, model = (
+            r'model.data_preprocessor.0',
+            dict(type='ImageClassifier', backbone=dict(type='LeNet5'), data_preprocessor=[model]),
         )
     else:
         path = 'model'
@@ -102,9 +103,7 @@ def test_class_instead_of_name():
 
 def test_unknown_type_names_nearest():
     with pytest.raises(UserError, match=r"^model.backbone: no class 'LeNet6'.*mean 'LeNet5'\?"):
-        check_arguments(
-            config(dict(type='ImageClassifier', backbone=dict(type='LeNet6')))
-        )
+        check_arguments(config(dict(type='ImageClassifier', backbone=dict(type='LeNet6'))))
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def override(cfg, *pairs):
     [
         ('model.head.temperature=0.2', ('model', 'head', 'temperature'), 0.2),
         ('custom_hooks.0.interval=5', ('custom_hooks', 0, 'interval'), 5),
-        ('train_dataloader.dataset.data_root=/d', ('train_dataloader', 'dataset', 'data_root'), '/d'),
+        ('train_dataloader.dataset.type=E', ('train_dataloader', 'dataset', 'type'), 'E'),
         ('+model.head.new=[1,2]', ('model', 'head', 'new'), [1, 2]),
         ('+custom_hooks.1.priority=HIGH', ('custom_hooks', 1, 'priority'), 'HIGH'),
         ('+model.neck.type=N', ('model', 'neck', 'type'), 'N'),

@@ -40,10 +40,8 @@ def test_train_split_follows_the_power_law(class_seed, exponent, num_images):
     data = DigitsLT(exponent=exponent, num_images=num_images, class_seed=class_seed)
     found = counts(data)
     np.testing.assert_array_equal(found, data.class_counts())
-    np.testing.assert_array_equal(
-        found, long_tailed_counts(len(data), 10, exponent, class_seed))
-    np.testing.assert_array_equal(
-        np.sort(found)[::-1], power_law_counts(len(data), 10, exponent))
+    np.testing.assert_array_equal(found, long_tailed_counts(len(data), 10, exponent, class_seed))
+    np.testing.assert_array_equal(np.sort(found)[::-1], power_law_counts(len(data), 10, exponent))
 
 
 def test_default_size_is_the_largest_possible():
@@ -80,7 +78,8 @@ def test_images_are_the_scans():
     assert (large == large[..., :1]).all()
     small = Image.fromarray(data.get_data_info(3)['img'][..., 0])
     np.testing.assert_array_equal(
-        large[..., 0], np.asarray(small.resize((32, 32), Image.Resampling.BICUBIC)))
+        large[..., 0], np.asarray(small.resize((32, 32), Image.Resampling.BICUBIC))
+    )
 
 
 def test_classes_and_repr():
@@ -89,18 +88,21 @@ def test_classes_and_repr():
     assert 'class 4, split 0' in repr(data)
 
 
-@pytest.mark.parametrize(('kwargs', 'message'), [
-    (dict(split='val'), 'split must be one of'),
-    (dict(num_images=9), r'num_images must be an integer in \[10'),
-    (dict(num_images=20.0), 'num_images must be an integer'),
-    (dict(images_per_class=87), r'images_per_class must be an integer in \[1, 86\]'),
-    (dict(exponent=-1), 'exponent must be a finite number >= 0'),
-    (dict(exponent=float('nan')), 'exponent must be'),
-    (dict(exponent='1'), 'exponent must be'),
-    (dict(class_seed=-1), 'class_seed must be an integer >= 0'),
-    (dict(split_seed=None), 'split_seed must be an integer >= 0'),
-    (dict(image_size=4), r'image_size must be an integer in \[8, 1024\]'),
-])
+@pytest.mark.parametrize(
+    ('kwargs', 'message'),
+    [
+        (dict(split='val'), 'split must be one of'),
+        (dict(num_images=9), r'num_images must be an integer in \[10'),
+        (dict(num_images=20.0), 'num_images must be an integer'),
+        (dict(images_per_class=87), r'images_per_class must be an integer in \[1, 86\]'),
+        (dict(exponent=-1), 'exponent must be a finite number >= 0'),
+        (dict(exponent=float('nan')), 'exponent must be'),
+        (dict(exponent='1'), 'exponent must be'),
+        (dict(class_seed=-1), 'class_seed must be an integer >= 0'),
+        (dict(split_seed=None), 'split_seed must be an integer >= 0'),
+        (dict(image_size=4), r'image_size must be an integer in \[8, 1024\]'),
+    ],
+)
 def test_bad_arguments(kwargs, message):
     with pytest.raises(ValueError, match='DigitsLT: ' + message):
         DigitsLT(**kwargs)

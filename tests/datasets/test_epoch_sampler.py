@@ -27,10 +27,14 @@ def bearings(index):
     return int(index), index.seed, index.epoch, index.origin
 
 
-@pytest.mark.parametrize('through', [
-    copy.copy, copy.deepcopy,
-    *(lambda x, p=p: pickle.loads(pickle.dumps(x, p)) for p in range(2, 6))
-])
+@pytest.mark.parametrize(
+    'through',
+    [
+        copy.copy,
+        copy.deepcopy,
+        *(lambda x, p=p: pickle.loads(pickle.dumps(x, p)) for p in range(2, 6)),
+    ],
+)
 def test_index_survives_copies(through):
     index = EpochIndex(4, seed=2**40, epoch=3, origin=9)
     assert bearings(through(index)) == (4, 2**40, 3, 9)
@@ -47,8 +51,13 @@ def test_index_is_an_integer():
 
 def test_arithmetic_keeps_the_bearings():
     index = EpochIndex(14, seed=1, epoch=3)
-    for moved, value in ((index - 4, 10), (index % 5, 4), (index + 1, 15), (3 + index, 17),
-                         ((index - 4) % 3, 1)):
+    for moved, value in (
+        (index - 4, 10),
+        (index % 5, 4),
+        (index + 1, 15),
+        (3 + index, 17),
+        ((index - 4) % 3, 1),
+    ):
         assert bearings(moved) == (value, 1, 3, 14)
 
 
@@ -70,10 +79,18 @@ def test_generators_depend_on_all_bearings_and_nothing_else():
     again = index_generator(EpochIndex(8, 1, 2, origin=3), 0).random(4)
     np.testing.assert_array_equal(first, again)
     np.testing.assert_array_equal(
-        index_generator(3).random(4), index_generator(EpochIndex(3, 0, 0)).random(4))
-    keys = [(EpochIndex(3, 1, 2), 0), (EpochIndex(3, 2, 1), 0), (EpochIndex(2, 1, 3), 0),
-            (EpochIndex(3, 1, 2), 1), (EpochIndex(3, 1, 2), 0, 0), (EpochIndex(3, 1, 2), ),
-            (EpochIndex(3, 1 + 2**32, 2), 0), (EpochIndex(3, 1 + 2**64, 2), 0)]
+        index_generator(3).random(4), index_generator(EpochIndex(3, 0, 0)).random(4)
+    )
+    keys = [
+        (EpochIndex(3, 1, 2), 0),
+        (EpochIndex(3, 2, 1), 0),
+        (EpochIndex(2, 1, 3), 0),
+        (EpochIndex(3, 1, 2), 1),
+        (EpochIndex(3, 1, 2), 0, 0),
+        (EpochIndex(3, 1, 2),),
+        (EpochIndex(3, 1 + 2**32, 2), 0),
+        (EpochIndex(3, 1 + 2**64, 2), 0),
+    ]
     assert len({index_generator(index, *stream).random() for index, *stream in keys}) == len(keys)
 
 
@@ -100,8 +117,7 @@ def test_order_is_that_of_the_default_sampler(monkeypatch, shuffle, round_up, wo
 
 
 def test_exact_indices():
-    sampler = DATA_SAMPLERS.build(
-        dict(type='EpochSampler', dataset=range(5), shuffle=True, seed=0))
+    sampler = DATA_SAMPLERS.build(dict(type='EpochSampler', dataset=range(5), shuffle=True, seed=0))
     assert list(sampler) == [4, 0, 1, 3, 2]
     sampler.set_epoch(1)
     assert list(sampler) == [0, 4, 2, 3, 1]
@@ -118,8 +134,8 @@ def test_workers_that_persist_learn_the_epoch():
     data = Numbers(6)
     sampler = EpochSampler(data, seed=3)
     loader = torch.utils.data.DataLoader(
-        data, batch_size=2, sampler=sampler, num_workers=1, persistent_workers=True,
-        collate_fn=list)
+        data, batch_size=2, sampler=sampler, num_workers=1, persistent_workers=True, collate_fn=list
+    )
     for epoch in (0, 1, 4):
         sampler.set_epoch(epoch)
         seen = [sample['sample_idx'] for batch in loader for sample in batch]

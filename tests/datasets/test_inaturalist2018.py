@@ -43,7 +43,11 @@ def test_classes_do_not_depend_on_the_split(root):
     classes = train.metainfo['classes']
     assert len(classes) == 8142
     assert (classes[0], classes[1], classes[7], classes[8141]) == (
-        'Species 0', '1', 'Species 7', 'Species 8141')
+        'Species 0',
+        '1',
+        'Species 7',
+        'Species 8141',
+    )
 
 
 @pytest.mark.parametrize('categories', [[], None, [dict(id=0)], [3], [dict(id='0', name='x')]])
@@ -57,8 +61,9 @@ def test_own_list_and_place_of_images(root, tmp_path):
     data = INaturalist2018(str(root), ann_file=str(tmp_path / 'my list.json'))
     assert len(data) == 7
     (root / 'train_val2018').rename(tmp_path / 'train_val2018')
-    data = INaturalist2018(str(root), split='val', data_prefix=str(tmp_path),
-                           pipeline=[LoadImage()])
+    data = INaturalist2018(
+        str(root), split='val', data_prefix=str(tmp_path), pipeline=[LoadImage()]
+    )
     assert data[0]['img'].shape == (44, 60, 3)
 
 
@@ -68,9 +73,17 @@ def test_home_folder(root, monkeypatch):
 
 
 def test_path_from_the_command_line_reaches_the_dataset(root):
-    config = Config(dict(train_dataloader=dict(
-        dataset=dict(type='INaturalist2018', data_root='data/inaturalist2018', split='train'),
-        sampler=dict(type='EpochSampler'), batch_size=2)))
+    config = Config(
+        dict(
+            train_dataloader=dict(
+                dataset=dict(
+                    type='INaturalist2018', data_root='data/inaturalist2018', split='train'
+                ),
+                sampler=dict(type='EpochSampler'),
+                batch_size=2,
+            )
+        )
+    )
     config.merge_from_dict({'train_dataloader.dataset.data_root': str(root)})
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         loader = Runner.build_dataloader(config.train_dataloader, seed=0)
@@ -85,23 +98,32 @@ def one_line(error):
 def test_nothing_there(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     expected = os.path.join(str(tmp_path), 'data', 'inaturalist2018')
-    with pytest.raises(UserError, match=(
+    with pytest.raises(
+        UserError,
+        match=(
             f'the data folder {expected} does not exist; download train_val2018.tar.gz, '
             r'train2018.json.tar.gz and val2018.json.tar.gz of the iNaturalist 2018 competition '
-            r'.*data_root')) as error:
+            r'.*data_root'
+        ),
+    ) as error:
         INaturalist2018()
     one_line(error)
 
 
 def test_missing_parts(root, tmp_path):
     (root / 'val2018.json').unlink()
-    with pytest.raises(UserError, match=r'the annotation file .*inat/val2018.json does not exist; '
-                       'download val2018.json.tar.gz') as error:
+    with pytest.raises(
+        UserError,
+        match=r'the annotation file .*inat/val2018.json does not exist; '
+        'download val2018.json.tar.gz',
+    ) as error:
         INaturalist2018(str(root), split='val')
     one_line(error)
     (root / 'train_val2018').rename(tmp_path / 'away')
-    with pytest.raises(UserError, match='the image folder .*train_val2018 does not exist; '
-                       'download train_val2018.tar.gz') as error:
+    with pytest.raises(
+        UserError,
+        match='the image folder .*train_val2018 does not exist; download train_val2018.tar.gz',
+    ) as error:
         INaturalist2018(str(root))
     one_line(error)
 
@@ -110,21 +132,24 @@ def named(name):
     return lambda c: c['images'][3].update(file_name=name)
 
 
-@pytest.mark.parametrize(('change', 'message'), [
-    (named('a.jpg'), r"images\[3\]: file_name 'a.jpg' is not of the form train_val2018/<Super"),
-    (named('train_val2018/Aves/x7/a.jpg'), r'images\[3\].*not of the form'),
-    (named('train_val2018/Aves/-7/a.jpg'), r'images\[3\].*not of the form'),
-    (named('train_val2018/Aves/²/a.jpg'), r'images\[3\].*not of the form'),
-    (named('train_val2018/Aves/8142/a.jpg'), r'images\[3\]: class 8142 .* expected 0 to 8141'),
-    (named(7), r"images\[3\] has no 'file_name'"),
-    (lambda c: c['images'][3].pop('file_name') and None, r"images\[3\] has no 'file_name'"),
-    (lambda c: c['images'].__setitem__(3, None), r"images\[3\] has no 'file_name'"),
-    (lambda c: c.update(images=[]), "the list 'images' is empty"),
-    (lambda c: c.update(images=dict(a=1)), "no list 'images'"),
-    (lambda c: c.pop('images') and None, "no list 'images'"),
-    (lambda c: [c], "no list 'images'"),
-    (lambda c: [1], "no list 'images'"),
-])
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (named('a.jpg'), r"images\[3\]: file_name 'a.jpg' is not of the form train_val2018/<Super"),
+        (named('train_val2018/Aves/x7/a.jpg'), r'images\[3\].*not of the form'),
+        (named('train_val2018/Aves/-7/a.jpg'), r'images\[3\].*not of the form'),
+        (named('train_val2018/Aves/²/a.jpg'), r'images\[3\].*not of the form'),
+        (named('train_val2018/Aves/8142/a.jpg'), r'images\[3\]: class 8142 .* expected 0 to 8141'),
+        (named(7), r"images\[3\] has no 'file_name'"),
+        (lambda c: c['images'][3].pop('file_name') and None, r"images\[3\] has no 'file_name'"),
+        (lambda c: c['images'].__setitem__(3, None), r"images\[3\] has no 'file_name'"),
+        (lambda c: c.update(images=[]), "the list 'images' is empty"),
+        (lambda c: c.update(images=dict(a=1)), "no list 'images'"),
+        (lambda c: c.pop('images') and None, "no list 'images'"),
+        (lambda c: [c], "no list 'images'"),
+        (lambda c: [1], "no list 'images'"),
+    ],
+)
 def test_malformed_annotations(root, change, message):
     edit(root, change)
     with pytest.raises(UserError, match='train2018.json: ' + message) as error:
@@ -154,4 +179,5 @@ def test_lazy_and_partial_loading(root):
     with pytest.raises(UserError, match='nowhere'):
         lazy.full_init()
     np.testing.assert_array_equal(
-        INaturalist2018(str(root), indices=5).get_gt_labels(), [0] * 4 + [7])
+        INaturalist2018(str(root), indices=5).get_gt_labels(), [0] * 4 + [7]
+    )

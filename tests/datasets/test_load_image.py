@@ -43,10 +43,13 @@ def test_array_as_from_mmcv(image, tmp_path):
 @pytest.mark.parametrize('orientation', range(1, 9))
 def test_exif_orientation(image, tmp_path, orientation):
     undo = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_270
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
     }.get(orientation)
     stored = image if undo is None else image.transpose(undo)
     exif = Image.Exif()
@@ -136,20 +139,23 @@ def png(path, keep):
     noise = np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)
     Image.fromarray(noise).save(path, format=path.suffix[1:].replace('jpg', 'jpeg'))
     content = path.read_bytes()
-    path.write_bytes(content[:int(len(content) * keep)])
+    path.write_bytes(content[: int(len(content) * keep)])
 
 
-@pytest.mark.parametrize(('name', 'make', 'reason'), [
-    ('gone.jpg', lambda path: None, 'No such file'),
-    ('empty.jpg', lambda path: write(path, b''), 'not an image of a known format'),
-    ('text.jpg', lambda path: write(path, b'Hello, this is a page\n' * 9), 'not an image'),
-    ('header.jpg', lambda path: png(path, 0.1), ''),
-    ('half.jpg', lambda path: png(path, 0.5), 'truncated'),
-    ('half.png', lambda path: png(path, 0.5), ''),
-    ('almost.jpg', lambda path: png(path, 0.97), 'truncated'),
-    ('folder.jpg', lambda path: path.mkdir(), 'Is a directory'),
-    ('float.tiff', lambda path: Image.new('F', (2, 2)).save(path), 'no defined range'),
-])
+@pytest.mark.parametrize(
+    ('name', 'make', 'reason'),
+    [
+        ('gone.jpg', lambda path: None, 'No such file'),
+        ('empty.jpg', lambda path: write(path, b''), 'not an image of a known format'),
+        ('text.jpg', lambda path: write(path, b'Hello, this is a page\n' * 9), 'not an image'),
+        ('header.jpg', lambda path: png(path, 0.1), ''),
+        ('half.jpg', lambda path: png(path, 0.5), 'truncated'),
+        ('half.png', lambda path: png(path, 0.5), ''),
+        ('almost.jpg', lambda path: png(path, 0.97), 'truncated'),
+        ('folder.jpg', lambda path: path.mkdir(), 'Is a directory'),
+        ('float.tiff', lambda path: Image.new('F', (2, 2)).save(path), 'no defined range'),
+    ],
+)
 def test_undecodable(tmp_path, name, make, reason):
     path = tmp_path / name
     make(path)

@@ -1,4 +1,5 @@
 """PatternsLT: exact sizes, purity of every image, and a pixel ceiling."""
+
 import subprocess
 import sys
 import zlib
@@ -24,8 +25,7 @@ def arrays(**kwargs):
 @pytest.mark.parametrize('num_images', [16, 17, 160, 2400])
 @pytest.mark.parametrize('exponent', [0, 0.25, 1, 2.5, 50])
 @pytest.mark.parametrize('num_classes', [16, 128])
-def test_counts_sum_exactly_and_leave_no_class_empty(num_images, exponent,
-                                                     num_classes):
+def test_counts_sum_exactly_and_leave_no_class_empty(num_images, exponent, num_classes):
     num_images = max(num_images, num_classes)
     counts = power_law_counts(num_images, num_classes, exponent)
     assert counts.sum() == num_images
@@ -56,8 +56,7 @@ def test_class_seed_permutes_sizes_and_nothing_else():
     assert (a.class_counts() != b.class_counts()).any()
     assert (np.bincount(a.get_gt_labels()) == a.class_counts()).all()
     # The common prefix of every class is the same images.
-    images = [[d[i]['img'] for i in np.flatnonzero(d.get_gt_labels() == 5)]
-              for d in (a, b)]
+    images = [[d[i]['img'] for i in np.flatnonzero(d.get_gt_labels() == 5)] for d in (a, b)]
     common = min(map(len, images))
     np.testing.assert_array_equal(images[0][:common], images[1][:common])
 
@@ -68,8 +67,9 @@ def test_image_is_a_pure_function_of_its_four_coordinates():
     images, _ = arrays(split='test', images_per_class=3)
     np.testing.assert_array_equal(np.random.get_state()[1], state)
     again, _ = arrays(split='test', images_per_class=2)
-    np.testing.assert_array_equal(again, images.reshape(
-        16, 3, 40, 40, 3)[:, :2].reshape(32, 40, 40, 3))
+    np.testing.assert_array_equal(
+        again, images.reshape(16, 3, 40, 40, 3)[:, :2].reshape(32, 40, 40, 3)
+    )
     more, _ = arrays(split='test', images_per_class=3, num_classes=32)
     np.testing.assert_array_equal(more[:48], images)
 
@@ -80,14 +80,16 @@ def test_image_is_a_pure_function_of_its_four_coordinates():
 
 
 def test_same_images_in_another_process():
-    code = ('from mmssl_prior.datasets.patterns_lt import PatternsLT\n'
-            'import zlib\n'
-            'd = PatternsLT(num_images=32)\n'
-            'print(zlib.crc32(b"".join(x["img"].tobytes() for x in d)))')
-    there = subprocess.run([sys.executable, '-c', code], capture_output=True,
-                           text=True, check=True).stdout.split()[-1]
-    here = zlib.crc32(b''.join(
-        x['img'].tobytes() for x in PatternsLT(num_images=32)))
+    code = (
+        'from mmssl_prior.datasets.patterns_lt import PatternsLT\n'
+        'import zlib\n'
+        'd = PatternsLT(num_images=32)\n'
+        'print(zlib.crc32(b"".join(x["img"].tobytes() for x in d)))'
+    )
+    there = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, check=True
+    ).stdout.split()[-1]
+    here = zlib.crc32(b''.join(x['img'].tobytes() for x in PatternsLT(num_images=32)))
     assert there == str(here)
 
 
@@ -112,8 +114,8 @@ def test_balanced_splits_and_their_default_sizes():
 
 def test_item_is_uint8_hwc_and_registered():
     data = DATASETS.build(
-        dict(type='PatternsLT', num_images=16, image_size=24,
-             pipeline=[dict(type='PackInputs')]))
+        dict(type='PatternsLT', num_images=16, image_size=24, pipeline=[dict(type='PackInputs')])
+    )
     item = data[3]
     assert item['inputs'].shape == (3, 24, 24)
     assert item['data_samples'].gt_label.item() == 3
@@ -124,22 +126,35 @@ def test_item_is_uint8_hwc_and_registered():
     assert 'Split: \ttrain' in repr(raw)
 
 
-
-
 def test_128_classes_have_distinct_names_and_distinct_images(monkeypatch):
     names = [class_name(k) for k in range(MAX_CLASSES)]
     assert len(set(names)) == MAX_CLASSES == 128
     assert names[:12] == [
-        'stripes', 'checker', 'dots', 'rings', 'spokes', 'noise', 'bricks',
-        'zigzag', 'disc', 'cross', 'square', 'triangle'
+        'stripes',
+        'checker',
+        'dots',
+        'rings',
+        'spokes',
+        'noise',
+        'bricks',
+        'zigzag',
+        'disc',
+        'cross',
+        'square',
+        'triangle',
     ]
     # The same generator state gives the same position, rotation, scale,
     # colours and light; without noise, what is left to differ is the class.
     monkeypatch.setattr(patterns, 'NOISE_STD', 0.0)
-    images = np.stack([[
-        patterns.render(k, np.random.default_rng(seed)).astype(np.float32)
-        for seed in range(8)
-    ] for k in range(MAX_CLASSES)]).reshape(MAX_CLASSES, -1)
+    images = np.stack(
+        [
+            [
+                patterns.render(k, np.random.default_rng(seed)).astype(np.float32)
+                for seed in range(8)
+            ]
+            for k in range(MAX_CLASSES)
+        ]
+    ).reshape(MAX_CLASSES, -1)
     for k in range(MAX_CLASSES):
         distance = np.abs(images - images[k]).mean(1)
         distance[k] = np.inf
@@ -156,8 +171,7 @@ def test_raw_pixels_do_not_separate_the_classes(seed):
     x, x_test = (a.reshape(len(a), -1).astype(np.float32) for a in (x, x_test))
     scaler = StandardScaler().fit(x)
     x, x_test = scaler.transform(x), scaler.transform(x_test)
-    unit, unit_test = (
-        a / np.linalg.norm(a, axis=1, keepdims=True) for a in (x, x_test))
+    unit, unit_test = (a / np.linalg.norm(a, axis=1, keepdims=True) for a in (x, x_test))
     similarity = unit_test @ unit.T
     near = np.argsort(-similarity, axis=1)[:, :20]
     weight = np.exp(np.take_along_axis(similarity, near, 1) / 0.07)
@@ -168,20 +182,23 @@ def test_raw_pixels_do_not_separate_the_classes(seed):
     assert linear.score(x_test, y_test) < 0.30
 
 
-@pytest.mark.parametrize('kwargs, match', [
-    (dict(split='val'), "split='val'.*train"),
-    (dict(num_classes=15), r'num_classes=15.*\[16, 128\]'),
-    (dict(num_classes=129), r'num_classes=129.*\[16, 128\]'),
-    (dict(num_classes=16.0), 'num_classes=16.0'),
-    (dict(num_images=15), r'num_images=15.*>= num_classes \(16\)'),
-    (dict(images_per_class=3), "images_per_class=3.*split='train'"),
-    (dict(split='test', images_per_class=0), 'images_per_class=0.*>= 1'),
-    (dict(exponent=-0.1), 'exponent=-0.1.*>= 0'),
-    (dict(exponent=float('nan')), 'exponent=nan'),
-    (dict(class_seed=-1), 'class_seed=-1'),
-    (dict(image_seed=0.5), 'image_seed=0.5'),
-    (dict(image_size=4), r'image_size=4.*\[8, 1024\]'),
-])
+@pytest.mark.parametrize(
+    'kwargs, match',
+    [
+        (dict(split='val'), "split='val'.*train"),
+        (dict(num_classes=15), r'num_classes=15.*\[16, 128\]'),
+        (dict(num_classes=129), r'num_classes=129.*\[16, 128\]'),
+        (dict(num_classes=16.0), 'num_classes=16.0'),
+        (dict(num_images=15), r'num_images=15.*>= num_classes \(16\)'),
+        (dict(images_per_class=3), "images_per_class=3.*split='train'"),
+        (dict(split='test', images_per_class=0), 'images_per_class=0.*>= 1'),
+        (dict(exponent=-0.1), 'exponent=-0.1.*>= 0'),
+        (dict(exponent=float('nan')), 'exponent=nan'),
+        (dict(class_seed=-1), 'class_seed=-1'),
+        (dict(image_seed=0.5), 'image_seed=0.5'),
+        (dict(image_size=4), r'image_size=4.*\[8, 1024\]'),
+    ],
+)
 def test_bad_argument_is_named_with_value_and_range(kwargs, match):
     with pytest.raises(ValueError, match=match) as error:
         PatternsLT(**kwargs)

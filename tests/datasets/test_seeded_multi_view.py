@@ -34,8 +34,12 @@ TORCHVISION = [
     dict(type='torchvision/RandomHorizontalFlip'),
     dict(type='PILToNumpy', to_bgr=True),
 ]
-MIXED = [dict(type='RandomFlip', prob=0.5), CROP, dict(type='RandomErasing', erase_prob=0.5),
-         dict(type='SeededFlip')]
+MIXED = [
+    dict(type='RandomFlip', prob=0.5),
+    CROP,
+    dict(type='RandomErasing', erase_prob=0.5),
+    dict(type='SeededFlip'),
+]
 PIPELINES = dict(seeded=SEEDED, stock=STOCK, torchvision=TORCHVISION, mixed=MIXED)
 
 
@@ -55,8 +59,12 @@ def multi_view(*transforms, num_views=None):
 
 
 def states():
-    return (random.getstate(), np.random.get_state()[1].tolist(), np.random.get_state()[2:],
-            torch.get_rng_state().tolist())
+    return (
+        random.getstate(),
+        np.random.get_state()[1].tolist(),
+        np.random.get_state()[2:],
+        torch.get_rng_state().tolist(),
+    )
 
 
 def all_equal(one, two):
@@ -86,7 +94,8 @@ def test_plain_index_is_epoch_zero_of_seed_zero(array):
     by_hand = transform(dict(img=array, sample_idx=3))['img']
     assert all_equal(by_hand, transform(dict(img=array, sample_idx=EpochIndex(3, 0, 0)))['img'])
     assert all_equal(
-        transform(dict(img=array))['img'], transform(dict(img=array, sample_idx=0))['img'])
+        transform(dict(img=array))['img'], transform(dict(img=array, sample_idx=0))['img']
+    )
 
 
 @pytest.mark.parametrize('steps', PIPELINES.values(), ids=PIPELINES)
@@ -118,14 +127,18 @@ class Spoiler(BaseTransform):
         return results
 
 
-@pytest.mark.parametrize('steps', [*PIPELINES.values(), [Spoiler()], [CROP, Spoiler()], []],
-                         ids=[*PIPELINES, 'spoiler', 'spoiler behind ours', 'nothing'])
+@pytest.mark.parametrize(
+    'steps',
+    [*PIPELINES.values(), [Spoiler()], [CROP, Spoiler()], []],
+    ids=[*PIPELINES, 'spoiler', 'spoiler behind ours', 'nothing'],
+)
 def test_input_is_not_changed(array, steps):
     results = dict(img=array, sample_idx=1, gt_label=2, numbers=[5])
     before = copy.deepcopy(results)
     output = multi_view(steps, num_views=2)(results)
     assert {k: v for k, v in results.items() if k != 'img'} == {
-        k: v for k, v in before.items() if k != 'img'}
+        k: v for k, v in before.items() if k != 'img'
+    }
     np.testing.assert_array_equal(results['img'], before['img'])
     assert output['numbers'] == [5] and output['gt_label'] == 2
     for view in output['img']:
@@ -161,7 +174,8 @@ def test_seeded_transforms_within_stock_containers(array):
 def test_pack_inputs_behind_it(array):
     index = EpochIndex(1, 2, 3)
     results = multi_view(SEEDED, [FOCAL], num_views=[2, 1])(
-        dict(img=array, sample_idx=index, gt_label=4))
+        dict(img=array, sample_idx=index, gt_label=4)
+    )
     packed = PackInputs()(results)
     assert [tuple(v.shape) for v in packed['inputs']] == [(3, 16, 16)] * 2 + [(3, 10, 10)]
     for tensor, view in zip(packed['inputs'], results['img']):
@@ -172,12 +186,21 @@ def test_pack_inputs_behind_it(array):
 
 def build_loader(steps=SEEDED, seed=3, **kwargs):
     dataset = dict(
-        type='DigitsLT', split='test', images_per_class=2, image_size=20,
-        pipeline=[dict(type='SeededMultiView', transforms=[steps, [FOCAL]], num_views=[1, 2]),
-                  dict(type='PackInputs')])
+        type='DigitsLT',
+        split='test',
+        images_per_class=2,
+        image_size=20,
+        pipeline=[
+            dict(type='SeededMultiView', transforms=[steps, [FOCAL]], num_views=[1, 2]),
+            dict(type='PackInputs'),
+        ],
+    )
     config = dict(
-        dataset=dataset, sampler=dict(type='EpochSampler', shuffle=True), batch_size=4,
-        num_workers=0)
+        dataset=dataset,
+        sampler=dict(type='EpochSampler', shuffle=True),
+        batch_size=4,
+        num_workers=0,
+    )
     return Runner.build_dataloader({**config, **kwargs}, seed=seed)
 
 
@@ -209,12 +232,16 @@ def check(views, expected):
 
 
 @pytest.mark.parametrize('name', ['seeded', 'stock'])
-@pytest.mark.parametrize('workers', [
-    dict(num_workers=0),
-    dict(num_workers=1, prefetch_factor=4),
-    dict(num_workers=2),
-    dict(num_workers=2, persistent_workers=True),
-], ids=['none', 'one', 'two', 'persistent'])
+@pytest.mark.parametrize(
+    'workers',
+    [
+        dict(num_workers=0),
+        dict(num_workers=1, prefetch_factor=4),
+        dict(num_workers=2),
+        dict(num_workers=2, persistent_workers=True),
+    ],
+    ids=['none', 'one', 'two', 'persistent'],
+)
 def test_workers_change_nothing(expected, name, workers):
     loader = build_loader(PIPELINES[name], **workers)
     for epoch in range(3):
@@ -222,8 +249,7 @@ def test_workers_change_nothing(expected, name, workers):
 
 
 def test_spawned_workers_change_nothing(expected):
-    loader = build_loader(
-        num_workers=1, persistent_workers=True, multiprocessing_context='spawn')
+    loader = build_loader(num_workers=1, persistent_workers=True, multiprocessing_context='spawn')
     for epoch in range(2):
         check(epoch_views(loader, epoch), expected['seeded'][epoch])
 
@@ -237,8 +263,9 @@ def test_epochs_and_seeds_differ(expected):
 
 
 def test_resume_begins_where_it_stopped(expected):
-    check(epoch_views(build_loader(num_workers=2, persistent_workers=True), 2),
-          expected['seeded'][2])
+    check(
+        epoch_views(build_loader(num_workers=2, persistent_workers=True), 2), expected['seeded'][2]
+    )
 
 
 @pytest.mark.parametrize('world_size', [2, 3])
@@ -261,11 +288,14 @@ def test_order_and_batches_change_nothing(expected):
         assert all_equal(views[index], expected['seeded'][1][index])
 
 
-@pytest.mark.parametrize(('num_views', 'message'), [
-    ([1, 2], 'one number for each of the 1 pipelines'),
-    (0, 'must be positive'),
-    ([1.5], 'must be positive'),
-])
+@pytest.mark.parametrize(
+    ('num_views', 'message'),
+    [
+        ([1, 2], 'one number for each of the 1 pipelines'),
+        (0, 'must be positive'),
+        ([1.5], 'must be positive'),
+    ],
+)
 def test_bad_numbers_of_views(num_views, message):
     with pytest.raises(ValueError, match=message):
         SeededMultiView([SEEDED], num_views)

@@ -10,8 +10,11 @@ from tests.miniatures import make_inaturalist2018
 
 PIPELINE = [
     dict(type='LoadImage'),
-    dict(type='SeededMultiView', num_views=[2],
-         transforms=[[dict(type='SeededRandomResizedCrop', scale=16)]]),
+    dict(
+        type='SeededMultiView',
+        num_views=[2],
+        transforms=[[dict(type='SeededRandomResizedCrop', scale=16)]],
+    ),
     dict(type='PackInputs'),
 ]
 
@@ -25,7 +28,7 @@ def spoil(root):
     data = INaturalist2018(str(root))
     paths = [data.get_data_info(i)['img_path'] for i in (1, 4, 6)]
     content = open(paths[0], 'rb').read()
-    for path, text in zip(paths, (content[:len(content) // 2], b'', b'Not found\n')):
+    for path, text in zip(paths, (content[: len(content) // 2], b'', b'Not found\n')):
         with open(path, 'wb') as file:
             file.write(text)
     return dict(zip((1, 4, 6), paths))
@@ -44,7 +47,10 @@ def spoiled(root):
 def build(root, **kwargs):
     config = dict(
         dataset=dict(type='INaturalist2018', data_root=str(root), pipeline=PIPELINE),
-        sampler=dict(type='EpochSampler', shuffle=False), batch_size=3, num_workers=0)
+        sampler=dict(type='EpochSampler', shuffle=False),
+        batch_size=3,
+        num_workers=0,
+    )
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         return Runner.build_dataloader({**config, **kwargs}, seed=3)
 
@@ -58,9 +64,11 @@ def epoch_samples(loader, epoch):
     return output
 
 
-@pytest.mark.parametrize('workers', [
-    dict(num_workers=0), dict(num_workers=2), dict(num_workers=2, persistent_workers=True)
-], ids=['none', 'two', 'persistent'])
+@pytest.mark.parametrize(
+    'workers',
+    [dict(num_workers=0), dict(num_workers=2), dict(num_workers=2, persistent_workers=True)],
+    ids=['none', 'two', 'persistent'],
+)
 def test_replaced_and_noted_alike_by_any_workers(root, spoiled, workers):
     loader, reference = build(root, **workers), build(root)
     replacements = set()
@@ -81,7 +89,8 @@ def test_replaced_and_noted_alike_by_any_workers(root, spoiled, workers):
         assert noted == set(spoiled.values())
         for (one, ours), (two, theirs) in zip(samples, epoch_samples(reference, epoch)):
             assert one.sample_idx == two.sample_idx and one.get('undecodable') == two.get(
-                'undecodable')
+                'undecodable'
+            )
             assert all((a == b).all() for a, b in zip(ours, theirs))
     assert len(replacements) > 3  # not the same ones in every epoch
 
@@ -100,10 +109,12 @@ def test_replacements_are_uniform_and_avoid_known_failures(root, spoiled):
 def test_within_a_concatenation(root, spoiled, tmp_path_factory):
     other = make_inaturalist2018(tmp_path_factory.mktemp('other'), counts={0: 4, 5: 0})
     pipeline = [LoadImage(), PackInputs()]
-    data = ConcatDataset([
-        INaturalist2018(str(other), pipeline=pipeline),
-        INaturalist2018(str(root), pipeline=pipeline)
-    ])
+    data = ConcatDataset(
+        [
+            INaturalist2018(str(other), pipeline=pipeline),
+            INaturalist2018(str(root), pipeline=pipeline),
+        ]
+    )
     sample = data[EpochIndex(4 + 1, 3, 1)]['data_samples']
     assert sample.undecodable[0][0] == spoiled[1] and sample.img_path.startswith(str(root))
 
@@ -120,14 +131,21 @@ def test_by_hand(root, spoiled):
 def test_an_evaluation_swaps_no_image(root, spoiled):
     data = INaturalist2018(str(root), pipeline=[LoadImage(), PackInputs()], test_mode=True)
     assert data[0]['data_samples'].sample_idx == 0
-    with pytest.raises(UserError, match=f'cannot decode image {spoiled[4]}: not an image .*'
-                       'an evaluation skips no image'):
+    with pytest.raises(
+        UserError,
+        match=f'cannot decode image {spoiled[4]}: not an image .*an evaluation skips no image',
+    ):
         data[4]
 
 
 def test_an_evaluation_in_workers_names_the_file(root, spoiled):
-    loader = build(root, num_workers=1, dataset=dict(
-        type='INaturalist2018', data_root=str(root), pipeline=PIPELINE, test_mode=True))
+    loader = build(
+        root,
+        num_workers=1,
+        dataset=dict(
+            type='INaturalist2018', data_root=str(root), pipeline=PIPELINE, test_mode=True
+        ),
+    )
     with pytest.raises(UserError, match=f'UserError: cannot decode image {spoiled[1]}'):
         list(loader)
 
@@ -139,7 +157,10 @@ def test_nothing_decodable(tmp_path, counts):
         path.write_bytes(b'')
     data = INaturalist2018(str(root), pipeline=[LoadImage(), PackInputs()])
     number = min(10, counts[0])
-    with pytest.raises(UserError, match=f'^{number} images drawn in a row cannot be decoded; '
-                       'restore them or check data_root: /') as error:
+    with pytest.raises(
+        UserError,
+        match=f'^{number} images drawn in a row cannot be decoded; '
+        'restore them or check data_root: /',
+    ) as error:
         data[0]
     assert str(error.value).count('.jpg') == number and '\n' not in str(error.value)

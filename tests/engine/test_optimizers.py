@@ -1,4 +1,5 @@
 """Parameter groups and clipping."""
+
 import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
@@ -16,8 +17,11 @@ def build(**kwargs):
     model = MODELS.build(CFG)
     model.init_weights()
     model.set_step(0, 0)
-    cfg = dict(type='GroupClipOptimWrapper', constructor='MSNOptimWrapperConstructor',
-               optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.04, fused=True))
+    cfg = dict(
+        type='GroupClipOptimWrapper',
+        constructor='MSNOptimWrapperConstructor',
+        optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.04, fused=True),
+    )
     return model, build_optim_wrapper(model, dict(cfg, **kwargs))
 
 
@@ -33,26 +37,37 @@ def test_three_groups_hold_every_trained_parameter_once():
     trained = [n for n, p in model.named_parameters() if p.requires_grad]
     assert sorted(n for m in members.values() for n in m) == sorted(trained)
     assert {k: g['weight_decay'] for k, g in groups.items()} == dict(
-        decay=0.04, no_decay=0., prototypes=0.)
+        decay=0.04, no_decay=0.0, prototypes=0.0
+    )
 
 
 def test_clipping_leaves_prototypes_out():
     model, wrapper = build(clip_grad=dict(max_norm=1e-3))
     total(model(views(), mode='loss')).backward()
     before = model.head.prototypes.grad.clone()
-    norm = torch.sqrt(sum(p.grad.square().sum() for n, p in model.named_parameters()
-                          if p.grad is not None and n != 'head.prototypes'))
+    norm = torch.sqrt(
+        sum(
+            p.grad.square().sum()
+            for n, p in model.named_parameters()
+            if p.grad is not None and n != 'head.prototypes'
+        )
+    )
     assert float(norm) > 1e-3
     wrapper._clip_grad()
     assert torch.equal(model.head.prototypes.grad, before)
-    after = torch.sqrt(sum(p.grad.square().sum() for n, p in model.named_parameters()
-                           if p.grad is not None and n != 'head.prototypes'))
+    after = torch.sqrt(
+        sum(
+            p.grad.square().sum()
+            for n, p in model.named_parameters()
+            if p.grad is not None and n != 'head.prototypes'
+        )
+    )
     assert float(after) == pytest.approx(1e-3, rel=1e-3)
     assert wrapper.message_hub.get_scalar('train/grad_norm').current() == pytest.approx(float(norm))
 
 
 def test_a_gradient_that_is_not_finite_never_reaches_the_weights():
-    model, wrapper = build(clip_grad=dict(max_norm=3.))
+    model, wrapper = build(clip_grad=dict(max_norm=3.0))
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
     total(model(views(), mode='loss')).backward()
     model.neck.fc1.weight.grad[0, 0] = float('nan')
@@ -63,4 +78,4 @@ def test_a_gradient_that_is_not_finite_never_reaches_the_weights():
 
 def test_paramwise_rules_are_refused():
     with pytest.raises(ValueError, match='paramwise_cfg'):
-        build(paramwise_cfg=dict(norm_decay_mult=0.))
+        build(paramwise_cfg=dict(norm_decay_mult=0.0))

@@ -3,6 +3,7 @@
 Everything is on: patch dropping, batch norm, clipping, parameter groups,
 schedules, Sinkhorn, prior, moving average. Double precision, fixed views.
 """
+
 import copy
 import math
 import tempfile
@@ -26,8 +27,10 @@ class Views(torch.utils.data.Dataset):
 
     def __init__(self):
         generator = torch.Generator().manual_seed(0)
-        self.views = [torch.randn(STEPS * BATCH, 3, s, s, generator=generator, dtype=torch.float64)
-                      for s in (16, 16, 8, 8)]
+        self.views = [
+            torch.randn(STEPS * BATCH, 3, s, s, generator=generator, dtype=torch.float64)
+            for s in (16, 16, 8, 8)
+        ]
 
     def __len__(self):
         return STEPS * BATCH
@@ -65,36 +68,65 @@ def train(mode, world_size=1, name='parity'):
         with tempfile.TemporaryDirectory() as work_dir:
             runner = Runner(
                 model=dict(
-                    type='MSN', patch_drop=0.3, patch_drop_mode=mode,
+                    type='MSN',
+                    patch_drop=0.3,
+                    patch_drop_mode=mode,
                     data_preprocessor=dict(type='BaseDataPreprocessor'),
                     backbone=dict(
-                        type='MSNViT', img_size=16, patch_size=4,
-                        arch=dict(embed_dims=12, num_layers=2, num_heads=2, feedforward_channels=16)),
+                        type='MSNViT',
+                        img_size=16,
+                        patch_size=4,
+                        arch=dict(
+                            embed_dims=12, num_layers=2, num_heads=2, feedforward_channels=16
+                        ),
+                    ),
                     neck=dict(type='MSNNeck', in_channels=12, hid_channels=10, out_channels=8),
-                    head=dict(type='PMSNHead', num_prototypes=7, embed_dim=8,
-                              prior=dict(type='PowerLawPrior', exponent=1.),
-                              prior_loss=dict(loss_weight=0.7))),
+                    head=dict(
+                        type='PMSNHead',
+                        num_prototypes=7,
+                        embed_dim=8,
+                        prior=dict(type='PowerLawPrior', exponent=1.0),
+                        prior_loss=dict(loss_weight=0.7),
+                    ),
+                ),
                 work_dir=work_dir,
                 train_dataloader=dict(
-                    batch_size=BATCH // world_size, num_workers=0, dataset=Views(),
+                    batch_size=BATCH // world_size,
+                    num_workers=0,
+                    dataset=Views(),
                     sampler=dict(type='DefaultSampler', shuffle=False),
-                    collate_fn=dict(type='default_collate')),
+                    collate_fn=dict(type='default_collate'),
+                ),
                 train_cfg=dict(by_epoch=True, max_epochs=1),
                 optim_wrapper=dict(
-                    type='GroupClipOptimWrapper', constructor='MSNOptimWrapperConstructor',
+                    type='GroupClipOptimWrapper',
+                    constructor='MSNOptimWrapperConstructor',
                     optimizer=dict(type='AdamW', lr=1e-2, weight_decay=0.1, fused=True),
-                    clip_grad=dict(max_norm=0.05)),
+                    clip_grad=dict(max_norm=0.05),
+                ),
                 param_scheduler=[
                     dict(type='LinearLR', start_factor=0.5, by_epoch=False, begin=0, end=3),
-                    dict(type='CosineAnnealingWeightDecay', T_max=10, eta_min=0.4, by_epoch=False,
-                         begin=0, end=10)
+                    dict(
+                        type='CosineAnnealingWeightDecay',
+                        T_max=10,
+                        eta_min=0.4,
+                        by_epoch=False,
+                        begin=0,
+                        end=10,
+                    ),
                 ],
-                cfg=dict(model_wrapper_cfg=dict(type='MMDistributedDataParallel', device_ids=None,
-                                                broadcast_buffers=False)),
+                cfg=dict(
+                    model_wrapper_cfg=dict(
+                        type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False
+                    )
+                ),
                 custom_hooks=[dict(type='TargetNetworkHook', momentum=0.9), record],
-                randomness=dict(seed=SEED), default_scope='mmpretrain', log_level='WARNING',
+                randomness=dict(seed=SEED),
+                default_scope='mmpretrain',
+                log_level='WARNING',
                 launcher='none' if world_size == 1 else 'pytorch',
-                experiment_name=f'{name}_{mode}_{world_size}')
+                experiment_name=f'{name}_{mode}_{world_size}',
+            )
             runner.train()
     finally:
         torch.set_default_dtype(default)
@@ -102,7 +134,7 @@ def train(mode, world_size=1, name='parity'):
 
 
 def part(state, prefix):
-    return {k[len(prefix):]: v for k, v in state.items() if k.startswith(prefix)}
+    return {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
 
 
 def plain_loop(state, keeps):
@@ -110,26 +142,39 @@ def plain_loop(state, keeps):
     w = {k: v.clone() for k, v in state.items()}
     data = Views()
     moments = {k: (torch.zeros_like(v), torch.zeros_like(v)) for k, v in w.items()}
-    trained = [k for k in w if not k.startswith('target_') and 'running' not in k
-               and 'num_batches' not in k]
+    trained = [
+        k
+        for k in w
+        if not k.startswith('target_') and 'running' not in k and 'num_batches' not in k
+    ]
     states, losses = [], []
     for step in range(STEPS):
-        views = [v[step * BATCH:(step + 1) * BATCH] for v in data.views]
+        views = [v[step * BATCH : (step + 1) * BATCH] for v in data.views]
         for k in trained:
             w[k] = w[k].detach().requires_grad_()
         backbone, neck = part(w, 'backbone.'), part(w, 'neck.')
         target_backbone, target_neck = part(w, 'target_backbone.'), part(w, 'target_neck.')
         with torch.no_grad():
-            target = projection(target_neck, vision_transformer(target_backbone, views[0], 4, 2, (4, 4)))
+            target = projection(
+                target_neck, vision_transformer(target_backbone, views[0], 4, 2, (4, 4))
+            )
         large = projection(neck, vision_transformer(backbone, views[1], 4, 2, (4, 4), keeps[step]))
-        focal = projection(neck, torch.cat([
-            vision_transformer(backbone, v, 4, 2, (4, 4)) for v in views[2:]]))
-        prior = power_law_prior(7, 1.)
-        ce, term = msn_loss([large, *focal.split(BATCH)], target, w['head.prototypes'],
-                            marginal=prior, prior=prior, weight=0.7)
+        focal = projection(
+            neck, torch.cat([vision_transformer(backbone, v, 4, 2, (4, 4)) for v in views[2:]])
+        )
+        prior = power_law_prior(7, 1.0)
+        ce, term = msn_loss(
+            [large, *focal.split(BATCH)],
+            target,
+            w['head.prototypes'],
+            marginal=prior,
+            prior=prior,
+            weight=0.7,
+        )
         grads = dict(zip(trained, torch.autograd.grad(ce + term, [w[k] for k in trained])))
-        norm = math.sqrt(sum(float(g.square().sum()) for k, g in grads.items()
-                             if k != 'head.prototypes'))
+        norm = math.sqrt(
+            sum(float(g.square().sum()) for k, g in grads.items() if k != 'head.prototypes')
+        )
         assert norm > 0.05, 'clipping must be at work'
         lr = 1e-2 * (0.5 + 0.5 * step / 2)
         decay = 0.4 + (0.1 - 0.4) * (1 + math.cos(math.pi * step / 10)) / 2
@@ -141,7 +186,7 @@ def plain_loop(state, keeps):
                 v.mul_(0.999).add_(0.001 * g**2)
                 decayed = w[k].ndim > 1 and k != 'head.prototypes'
                 p = w[k] * (1 - lr * decay * decayed)
-                m_hat, v_hat = m / (1 - 0.9**(step + 1)), v / (1 - 0.999**(step + 1))
+                m_hat, v_hat = m / (1 - 0.9 ** (step + 1)), v / (1 - 0.999 ** (step + 1))
                 w[k] = p - lr * m_hat / (v_hat.sqrt() + 1e-8)
             momentum = 0.9 + 0.1 * step / (1.25 * STEPS)
             for k in trained:
@@ -167,8 +212,13 @@ def test_three_steps_equal_a_plain_loop(mode):
             assert losses[i][name] == pytest.approx(value, rel=1e-6), (i, name)
         for name, value in expected[i].items():
             if 'num_batches' not in name:
-                torch.testing.assert_close(states[i + 1][name], value, rtol=0, atol=1e-6,
-                                           msg=lambda m, i=i, name=name: f'step {i}, {name}: {m}')
+                torch.testing.assert_close(
+                    states[i + 1][name],
+                    value,
+                    rtol=0,
+                    atol=1e-6,
+                    msg=lambda m, i=i, name=name: f'step {i}, {name}: {m}',
+                )
         moved = (states[i + 1]['head.prototypes'] - states[i]['head.prototypes']).abs()
         assert float(moved.min()) > 1e-6, 'prototypes move'
 
@@ -191,5 +241,6 @@ def test_ranks_equal_one_process(world_size):
             for step, terms in enumerate(losses):
                 assert rank_losses[step] == pytest.approx(terms, rel=1e-7), step
             for name, value in states[-1].items():
-                torch.testing.assert_close(weights[name], value, rtol=0, atol=1e-6,
-                                           msg=lambda m, name=name: f'{name}: {m}')
+                torch.testing.assert_close(
+                    weights[name], value, rtol=0, atol=1e-6, msg=lambda m, name=name: f'{name}: {m}'
+                )

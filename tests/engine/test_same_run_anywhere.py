@@ -1,4 +1,5 @@
 """Views and patches do not depend on the number of ranks or workers: real data, real Runner."""
+
 import tempfile
 
 import pytest
@@ -25,12 +26,15 @@ def train(world_size, num_workers, mode, name='one'):
     """Losses of two epochs at learning rate 0: a function of views and patches alone."""
     with tempfile.TemporaryDirectory() as work_dir:
         cfg = smoke_config('configs/pmsn/pmsn_vit-mini_digits-lt.py', work_dir, {})
-        cfg.train_dataloader.update(batch_size=BATCH // world_size, num_workers=num_workers,
-                                    persistent_workers=num_workers > 0)
+        cfg.train_dataloader.update(
+            batch_size=BATCH // world_size,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+        )
         cfg.train_dataloader.dataset.indices = BATCH * STEPS
         cfg.train_cfg.max_epochs = EPOCHS
         cfg.model.patch_drop_mode = mode
-        cfg.optim_wrapper.optimizer.lr = 0.
+        cfg.optim_wrapper.optimizer.lr = 0.0
         for name_ in ('val_dataloader', 'val_cfg', 'val_evaluator'):
             cfg[name_] = None
         cfg.experiment_name = f'{name}_{world_size}_{num_workers}_{mode}'

@@ -16,8 +16,7 @@ VIEWS = [dict(type='SeededMultiView', transforms=[[CROP]], num_views=2), dict(ty
 
 
 def digits(pipeline=VIEWS):
-    return dict(type='DigitsLT', split='test', images_per_class=2, image_size=8,
-                pipeline=pipeline)
+    return dict(type='DigitsLT', split='test', images_per_class=2, image_size=8, pipeline=pipeline)
 
 
 def check(dataset, sampler='EpochSampler', **kwargs):
@@ -32,19 +31,24 @@ def wrapped(wrapper, dataset, **kwargs):
     return dict(type=wrapper, dataset=dataset, **kwargs)
 
 
-@pytest.mark.parametrize('dataset', [
-    digits(),
-    wrapped(RepeatDataset, digits(), times=2),
-    dict(type=ConcatDataset, datasets=[digits(), wrapped(RepeatDataset, digits(), times=2)]),
-    digits([CROP, dict(type='PackInputs')]),
-], ids=['plain', 'repeated', 'concatenated', 'single view'])
+@pytest.mark.parametrize(
+    'dataset',
+    [
+        digits(),
+        wrapped(RepeatDataset, digits(), times=2),
+        dict(type=ConcatDataset, datasets=[digits(), wrapped(RepeatDataset, digits(), times=2)]),
+        digits([CROP, dict(type='PackInputs')]),
+    ],
+    ids=['plain', 'repeated', 'concatenated', 'single view'],
+)
 def test_epoch_arrives(dataset):
     check(dataset)
     check(dataset, num_batch_per_epoch=2)
 
 
-@pytest.mark.parametrize('pipeline', [VIEWS, [CROP], [
-    dict(type='RandomApply', transforms=[CROP], prob=0.5)]])
+@pytest.mark.parametrize(
+    'pipeline', [VIEWS, [CROP], [dict(type='RandomApply', transforms=[CROP], prob=0.5)]]
+)
 @pytest.mark.parametrize('sampler', ['DefaultSampler', 'InfiniteSampler'])
 def test_sampler_without_epoch(pipeline, sampler):
     with pytest.raises(UserError, match=r"sampler does not pass on the epoch.*type='EpochSampler'"):
@@ -69,7 +73,8 @@ def test_wrappers_that_drop_the_epoch():
 def test_wrappers_of_torch():
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         data = Runner.build_dataloader(
-            dict(dataset=digits(), sampler=dict(type='EpochSampler'), batch_size=2)).dataset
+            dict(dataset=digits(), sampler=dict(type='EpochSampler'), batch_size=2)
+        ).dataset
     with pytest.raises(UserError, match='wrapper Subset drops the epoch'):
         check(torch.utils.data.Subset(data, [0, 1, 2]))
     check(torch.utils.data.ConcatDataset([data, data]))
@@ -84,12 +89,14 @@ def test_seeded_transforms_in_the_stock_multi_view():
 def test_batch_samplers():
     check(digits(), batch_sampler=dict(type=torch.utils.data.BatchSampler, drop_last=True))
     with pytest.raises(UserError, match="type='EpochSampler'"):
-        check(digits(), 'DefaultSampler',
-              batch_sampler=dict(type=torch.utils.data.BatchSampler, drop_last=True))
+        check(
+            digits(),
+            'DefaultSampler',
+            batch_sampler=dict(type=torch.utils.data.BatchSampler, drop_last=True),
+        )
 
 
 class Tiny(BaseModel):
-
     def __init__(self):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(()))
@@ -114,14 +121,20 @@ def train(work_dir, epochs, seed=None, sampler=None, **kwargs):
     witness = Witness()
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         runner = Runner(
-            Tiny(), str(work_dir),
+            Tiny(),
+            str(work_dir),
             train_dataloader=dict(
-                dataset=digits(), sampler=sampler or dict(type='EpochSampler'), batch_size=10),
+                dataset=digits(), sampler=sampler or dict(type='EpochSampler'), batch_size=10
+            ),
             train_cfg=dict(by_epoch=True, max_epochs=epochs),
             optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.0)),
             custom_hooks=[dict(type='SeededViewsHook'), witness],
-            randomness=dict(seed=seed), default_scope='mmpretrain', log_level='ERROR',
-            experiment_name=f'{work_dir.name}_{epochs}_{seed}', **kwargs)
+            randomness=dict(seed=seed),
+            default_scope='mmpretrain',
+            log_level='ERROR',
+            experiment_name=f'{work_dir.name}_{epochs}_{seed}',
+            **kwargs,
+        )
         runner.train()
     return runner, witness.seen
 
@@ -129,7 +142,8 @@ def train(work_dir, epochs, seed=None, sampler=None, **kwargs):
 def test_resume_goes_on_with_the_seed_of_the_checkpoint(tmp_path):
     first, _ = train(tmp_path / 'part', 1)
     resumed, seen = train(
-        tmp_path / 'part', 2, resume=True, load_from=str(tmp_path / 'part' / 'epoch_1.pth'))
+        tmp_path / 'part', 2, resume=True, load_from=str(tmp_path / 'part' / 'epoch_1.pth')
+    )
     whole, expected = train(tmp_path / 'whole', 2, seed=first.seed)
     assert resumed.train_dataloader.sampler.seed == first.seed
     assert sorted(seen) == [2, 3] and sorted(expected) == [0, 1, 2, 3]
@@ -140,6 +154,11 @@ def test_resume_goes_on_with_the_seed_of_the_checkpoint(tmp_path):
 def test_a_sampler_keeps_a_seed_of_its_own(tmp_path):
     train(tmp_path, 1, seed=1)
     runner, _ = train(
-        tmp_path, 2, seed=2, sampler=dict(type='EpochSampler', seed=9), resume=True,
-        load_from=str(tmp_path / 'epoch_1.pth'))
+        tmp_path,
+        2,
+        seed=2,
+        sampler=dict(type='EpochSampler', seed=9),
+        resume=True,
+        load_from=str(tmp_path / 'epoch_1.pth'),
+    )
     assert runner.seed == 1 and runner.train_dataloader.sampler.seed == 9

@@ -1,4 +1,5 @@
 """When the target starts, moves and is kept, through the Runner."""
+
 import copy
 
 import pytest
@@ -26,8 +27,11 @@ class Watch(Hook):
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         self.after.append(copy.deepcopy(runner.model.state_dict()))
-        self.momenta.append(runner.message_hub.get_scalar('train/target_momentum').current()
-                            if 'train/target_momentum' in runner.message_hub.log_scalars else None)
+        self.momenta.append(
+            runner.message_hub.get_scalar('train/target_momentum').current()
+            if 'train/target_momentum' in runner.message_hub.log_scalars
+            else None
+        )
 
 
 def build(tmp_path, steps=3, epochs=1, **changes):
@@ -54,19 +58,22 @@ def test_target_starts_as_a_copy_and_moves_after_each_step(tmp_path):
     for key in target_keys(first):
         assert torch.equal(first[key], first[key.removeprefix('target_')]), key
     for i, (before, after) in enumerate(zip(watch.before, watch.after)):
-        momentum = ema_momentum(i / 3, 0.97, 1., 'linear')
+        momentum = ema_momentum(i / 3, 0.97, 1.0, 'linear')
         assert watch.momenta[i] == pytest.approx(momentum)
         for key in target_keys(before):
             online = after[key.removeprefix('target_')]
-            torch.testing.assert_close(after[key], momentum * before[key] + (1 - momentum) * online,
-                                       rtol=1e-5, atol=1e-7)
+            torch.testing.assert_close(
+                after[key], momentum * before[key] + (1 - momentum) * online, rtol=1e-5, atol=1e-7
+            )
 
 
 def test_with_accumulation_it_moves_after_real_steps_only(tmp_path):
     runner, watch = build(tmp_path, steps=4, **{'optim_wrapper.accumulative_counts': 2})
     runner.train()
-    moved = [any(not torch.equal(b[k], a[k]) for k in target_keys(b))
-             for b, a in zip(watch.before, watch.after)]
+    moved = [
+        any(not torch.equal(b[k], a[k]) for k in target_keys(b))
+        for b, a in zip(watch.before, watch.after)
+    ]
     assert moved == [False, True, False, True]
 
 
@@ -92,14 +99,14 @@ def test_resume_at_an_epoch_continues_to_the_bit(tmp_path):
     rest.train()
     assert len(watch.before) == 3, 'only the last epoch was run again'
     first = watch.before[0]
-    assert any(not torch.equal(first[k], first[k.removeprefix('target_')])
-               for k in target_keys(first)), 'the target was restored, not copied'
+    assert any(
+        not torch.equal(first[k], first[k.removeprefix('target_')]) for k in target_keys(first)
+    ), 'the target was restored, not copied'
     for key, value in whole.model.state_dict().items():
         assert torch.equal(rest.model.state_dict()[key], value), key
 
 
 class StopAfter(Hook):
-
     def __init__(self, epochs):
         self.epochs = epochs
 
@@ -137,8 +144,9 @@ class PoisonSecondEpoch(Hook):
 
 
 def test_empirical_prior_counts_the_training_labels(tmp_path):
-    runner, _ = build(tmp_path, steps=5, **{'model.head.prior': dict(
-        _delete_=True, type='EmpiricalPrior')})
+    runner, _ = build(
+        tmp_path, steps=5, **{'model.head.prior': dict(_delete_=True, type='EmpiricalPrior')}
+    )
     runner.train()
     labels = torch.tensor(runner.train_dataloader.dataset.get_gt_labels())
     counts = torch.bincount(labels)
@@ -157,12 +165,19 @@ def test_empirical_prior_without_labels(tmp_path):
 
 
 def test_scalars_reach_tensorboard(tmp_path):
-    runner, _ = build(tmp_path, steps=2, **{
-        'visualizer.vis_backends': [dict(type='TensorboardVisBackend')],
-        'default_hooks.logger.interval': 1})
+    runner, _ = build(
+        tmp_path,
+        steps=2,
+        **{
+            'visualizer.vis_backends': [dict(type='TensorboardVisBackend')],
+            'default_hooks.logger.interval': 1,
+        },
+    )
     runner.train()
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    events, = tmp_path.rglob('events.out*')
+
+    (events,) = tmp_path.rglob('events.out*')
     log = EventAccumulator(str(events)).Reload()
-    assert {'loss_ce', 'prior_kl', 'p_bar_entropy', 'target_prototypes',
-            'target_max'} <= {tag.split('/')[-1] for tag in log.Tags()['scalars']}
+    assert {'loss_ce', 'prior_kl', 'p_bar_entropy', 'target_prototypes', 'target_max'} <= {
+        tag.split('/')[-1] for tag in log.Tags()['scalars']
+    }

@@ -17,7 +17,6 @@ from tests.miniatures import make_inaturalist2018
 
 
 class Recorder(logging.Handler):
-
     def __init__(self):
         super().__init__()
         self.lines = []
@@ -34,8 +33,10 @@ def fake_runner(iteration=0):
 
 
 def batch(*names):
-    samples = [DataSample(), DataSample(metainfo=dict(undecodable=tuple(
-        (name, 'truncated') for name in names)))]
+    samples = [
+        DataSample(),
+        DataSample(metainfo=dict(undecodable=tuple((name, 'truncated') for name in names))),
+    ]
     return dict(inputs=[], data_samples=samples)
 
 
@@ -65,8 +66,11 @@ def test_error_above_the_limit():
     names = [f'{i:02d}.jpg' for i in range(12)]
     for name in names[:11] * 2:
         hook.before_train_iter(runner, 0, batch(name))
-    with pytest.raises(UserError, match='^12 images cannot be decoded, the limit is 11; .*'
-                       r'limit of UndecodableImagesHook.* The first 10: 00.jpg, .*09.jpg$'):
+    with pytest.raises(
+        UserError,
+        match='^12 images cannot be decoded, the limit is 11; .*'
+        r'limit of UndecodableImagesHook.* The first 10: 00.jpg, .*09.jpg$',
+    ):
         hook.before_train_iter(runner, 0, batch(names[11]))
 
 
@@ -104,7 +108,6 @@ def test_ranks_put_their_counts_together():
 
 
 class Mean(BaseModel):
-
     def __init__(self):
         super().__init__()
         self.weight = nn.Linear(1, 1)
@@ -117,23 +120,35 @@ class Mean(BaseModel):
 def train(root, work_dir, limit, num_workers):
     pipeline = [
         dict(type='LoadImage'),
-        dict(type='SeededMultiView', num_views=[2],
-             transforms=[[dict(type='SeededRandomResizedCrop', scale=8)]]),
+        dict(
+            type='SeededMultiView',
+            num_views=[2],
+            transforms=[[dict(type='SeededRandomResizedCrop', scale=8)]],
+        ),
         dict(type='PackInputs'),
     ]
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         runner = Runner(
-            Mean(), str(work_dir),
+            Mean(),
+            str(work_dir),
             train_dataloader=dict(
                 dataset=dict(type='INaturalist2018', data_root=str(root), pipeline=pipeline),
-                sampler=dict(type='EpochSampler'), batch_size=2, num_workers=num_workers,
-                persistent_workers=num_workers > 0),
+                sampler=dict(type='EpochSampler'),
+                batch_size=2,
+                num_workers=num_workers,
+                persistent_workers=num_workers > 0,
+            ),
             train_cfg=dict(by_epoch=True, max_epochs=2),
             optim_wrapper=dict(optimizer=dict(type='SGD', lr=1e-3)),
-            custom_hooks=[dict(type='UndecodableImagesHook', limit=limit),
-                          dict(type='SeededViewsHook')],
-            randomness=dict(seed=0), default_scope='mmpretrain', log_level='WARNING',
-            experiment_name=f'{work_dir.name}')
+            custom_hooks=[
+                dict(type='UndecodableImagesHook', limit=limit),
+                dict(type='SeededViewsHook'),
+            ],
+            randomness=dict(seed=0),
+            default_scope='mmpretrain',
+            log_level='WARNING',
+            experiment_name=f'{work_dir.name}',
+        )
         runner.train()
     return runner
 
@@ -147,8 +162,9 @@ def test_training_end_to_end(tmp_path, num_workers):
         with open(path, 'r+b') as file:
             file.truncate(200)
     runner = train(root, tmp_path / f'patient{num_workers}', 2, num_workers)
-    hook, = (h for h in runner.hooks if isinstance(h, UndecodableImagesHook))
+    (hook,) = (h for h in runner.hooks if isinstance(h, UndecodableImagesHook))
     assert runner.epoch == 2 and sorted(hook.files) == sorted(paths)
-    with pytest.raises(UserError, match='^2 images cannot be decoded, the limit is 1|'
-                       '^2 images.*limit is 1'):
+    with pytest.raises(
+        UserError, match='^2 images cannot be decoded, the limit is 1|^2 images.*limit is 1'
+    ):
         train(root, tmp_path / f'strict{num_workers}', 1, num_workers)

@@ -1,11 +1,17 @@
 """Cosine predictions, sharpening and Sinkhorn."""
+
 import math
 
 import pytest
 import torch
 
-from mmssl_prior.functional import (cosine_log_probs, power_law_prior, sharpen, sinkhorn,
-                                    uniform_prior)
+from mmssl_prior.functional import (
+    cosine_log_probs,
+    power_law_prior,
+    sharpen,
+    sinkhorn,
+    uniform_prior,
+)
 
 
 def test_cosine_log_probs_against_loops():
@@ -13,9 +19,13 @@ def test_cosine_log_probs_against_loops():
     z = torch.randn(3, 5, generator=generator, dtype=torch.float64)
     w = torch.randn(4, 5, generator=generator, dtype=torch.float64)
     for i in range(3):
-        logits = [sum(float(z[i, d] * w[k, d]) for d in range(5)) /
-                  math.sqrt(sum(float(z[i, d])**2 for d in range(5))) /
-                  math.sqrt(sum(float(w[k, d])**2 for d in range(5))) / 0.1 for k in range(4)]
+        logits = [
+            sum(float(z[i, d] * w[k, d]) for d in range(5))
+            / math.sqrt(sum(float(z[i, d]) ** 2 for d in range(5)))
+            / math.sqrt(sum(float(w[k, d]) ** 2 for d in range(5)))
+            / 0.1
+            for k in range(4)
+        ]
         total = math.log(sum(math.exp(x) for x in logits))
         expected = torch.tensor([x - total for x in logits], dtype=torch.float64)
         torch.testing.assert_close(cosine_log_probs(z, w, 0.1)[i], expected)
@@ -33,10 +43,10 @@ def test_cosine_log_probs_gradients():
 
 
 def test_sharpening_is_a_power():
-    p = torch.tensor([.1, .2, .7], dtype=torch.float64)
+    p = torch.tensor([0.1, 0.2, 0.7], dtype=torch.float64)
     expected = p**4 / (p**4).sum()
-    torch.testing.assert_close(sharpen(p.log(), .25).exp(), expected)
-    torch.testing.assert_close(sharpen(p.log(), 1.).exp(), p)
+    torch.testing.assert_close(sharpen(p.log(), 0.25).exp(), expected)
+    torch.testing.assert_close(sharpen(p.log(), 1.0).exp(), p)
 
 
 def sinkhorn_in_the_open(q, marginal, iterations):
@@ -51,16 +61,18 @@ def sinkhorn_in_the_open(q, marginal, iterations):
     return q
 
 
-@pytest.mark.parametrize('exponent', [0., 0.25, 1.])
+@pytest.mark.parametrize('exponent', [0.0, 0.25, 1.0])
 @pytest.mark.parametrize('iterations', [1, 3, 20])
 def test_sinkhorn_against_the_open_iteration(exponent, iterations):
     q = torch.rand(12, 5, dtype=torch.float64).softmax(-1)
     marginal = power_law_prior(5, exponent)
     torch.testing.assert_close(
-        sinkhorn(q.log(), marginal.log(), iterations).exp(), sinkhorn_in_the_open(q, marginal, iterations))
+        sinkhorn(q.log(), marginal.log(), iterations).exp(),
+        sinkhorn_in_the_open(q, marginal, iterations),
+    )
 
 
-@pytest.mark.parametrize('exponent', [0., 0.25, 1.])
+@pytest.mark.parametrize('exponent', [0.0, 0.25, 1.0])
 def test_sinkhorn_marginals_hold(exponent):
     log_q = torch.randn(64, 8, dtype=torch.float64) * 3
     marginal = power_law_prior(8, exponent)
@@ -71,30 +83,40 @@ def test_sinkhorn_marginals_hold(exponent):
 
 def test_uniform_balancing_undoes_a_prior_and_prior_balancing_keeps_it():
     """The mistake of other implementations: steep targets become equal under a uniform marginal."""
-    prior = power_law_prior(16, 1.)
+    prior = power_law_prior(16, 1.0)
     log_q = torch.randn(512, 16, dtype=torch.float64) + 2 * prior.log()
-    ratio = {name: q.mean(0).max() / q.mean(0).min() for name, q in dict(
-        before=log_q.softmax(-1),
-        uniform=sinkhorn(log_q, uniform_prior(16).log(), 50).exp(),
-        prior=sinkhorn(log_q, prior.log(), 50).exp()).items()}
+    ratio = {
+        name: q.mean(0).max() / q.mean(0).min()
+        for name, q in dict(
+            before=log_q.softmax(-1),
+            uniform=sinkhorn(log_q, uniform_prior(16).log(), 50).exp(),
+            prior=sinkhorn(log_q, prior.log(), 50).exp(),
+        ).items()
+    }
     assert ratio['before'] > 50
     assert ratio['uniform'] < 1.001
     assert ratio['prior'] == pytest.approx(16, rel=1e-3)
 
 
 def test_sinkhorn_keeps_the_order_of_samples_and_its_input():
-    log_q, marginal = torch.randn(10, 4), power_law_prior(4, .5).log().float()
+    log_q, marginal = torch.randn(10, 4), power_law_prior(4, 0.5).log().float()
     before, order = log_q.clone(), torch.randperm(10)
     torch.testing.assert_close(sinkhorn(log_q[order], marginal), sinkhorn(log_q, marginal)[order])
     torch.testing.assert_close(log_q, before, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize('log_q', [
-    torch.tensor([[3e38, -3e38, 0.], [3e38, -3e38, 1.]]),
-    torch.full((4, 3), -3e38), torch.full((4, 3), 3e38),
-    torch.tensor([[0., -1e4, -1e38]] * 5), torch.zeros(1, 3)])
+@pytest.mark.parametrize(
+    'log_q',
+    [
+        torch.tensor([[3e38, -3e38, 0.0], [3e38, -3e38, 1.0]]),
+        torch.full((4, 3), -3e38),
+        torch.full((4, 3), 3e38),
+        torch.tensor([[0.0, -1e4, -1e38]] * 5),
+        torch.zeros(1, 3),
+    ],
+)
 def test_sinkhorn_has_no_nan_on_extreme_input(log_q):
     for iterations in (1, 3, 50):
-        q = sinkhorn(log_q, power_law_prior(3, 1.).log().float(), iterations)
+        q = sinkhorn(log_q, power_law_prior(3, 1.0).log().float(), iterations)
         assert bool(torch.isfinite(q).all())
         torch.testing.assert_close(q.exp().sum(1), torch.ones(len(q)))

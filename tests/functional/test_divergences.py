@@ -1,4 +1,5 @@
 """Divergences: hand values, laws, gradients."""
+
 import math
 
 import pytest
@@ -7,18 +8,19 @@ import torch
 from mmssl_prior.functional import entropy, kl_divergence, soft_cross_entropy, uniform_prior
 
 
-def random_log_probs(*shape, seed=0, scale=3.):
+def random_log_probs(*shape, seed=0, scale=3.0):
     generator = torch.Generator().manual_seed(seed)
     return (torch.randn(*shape, generator=generator, dtype=torch.float64) * scale).log_softmax(-1)
 
 
 def test_hand_values():
-    p, q = torch.tensor([.5, .5]).log(), torch.tensor([.25, .75]).log()
-    expected = .5 * math.log(2) + .5 * math.log(2 / 3)
+    p, q = torch.tensor([0.5, 0.5]).log(), torch.tensor([0.25, 0.75]).log()
+    expected = 0.5 * math.log(2) + 0.5 * math.log(2 / 3)
     assert float(kl_divergence(p, q)) == pytest.approx(expected)
     assert float(entropy(p)) == pytest.approx(math.log(2))
     assert float(soft_cross_entropy(p.exp(), q)) == pytest.approx(
-        -.5 * math.log(.25) - .5 * math.log(.75))
+        -0.5 * math.log(0.25) - 0.5 * math.log(0.75)
+    )
 
 
 def test_kl_is_not_negative_and_zero_only_for_equal_distributions():
@@ -41,17 +43,19 @@ def test_gradients():
     p = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
     q = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(
-        lambda a, b: kl_divergence(a.log_softmax(-1), b.log_softmax(-1)), (p, q))
+        lambda a, b: kl_divergence(a.log_softmax(-1), b.log_softmax(-1)), (p, q)
+    )
     assert torch.autograd.gradcheck(lambda a: entropy(a.log_softmax(-1)), p)
     assert torch.autograd.gradcheck(
-        lambda a, b: soft_cross_entropy(a.softmax(-1), b.log_softmax(-1)), (p, q))
+        lambda a, b: soft_cross_entropy(a.softmax(-1), b.log_softmax(-1)), (p, q)
+    )
 
 
 def test_gradient_at_a_nearly_empty_prototype():
     """The forward divergence is tame where the reverse one explodes."""
     p_bar = torch.tensor([1e-6, 1 - 1e-6], dtype=torch.float64, requires_grad=True)
-    prior = torch.tensor([.0338, .9662], dtype=torch.float64).log()
-    forward, = torch.autograd.grad(kl_divergence(p_bar.log(), prior), p_bar)
-    reverse, = torch.autograd.grad(kl_divergence(prior, p_bar.log()), p_bar)
-    assert float(forward[0]) == pytest.approx(math.log(1e-6) + 1 - math.log(.0338), rel=1e-6)
+    prior = torch.tensor([0.0338, 0.9662], dtype=torch.float64).log()
+    (forward,) = torch.autograd.grad(kl_divergence(p_bar.log(), prior), p_bar)
+    (reverse,) = torch.autograd.grad(kl_divergence(prior, p_bar.log()), p_bar)
+    assert float(forward[0]) == pytest.approx(math.log(1e-6) + 1 - math.log(0.0338), rel=1e-6)
     assert float(reverse[0]) == pytest.approx(-33800, rel=1e-3)

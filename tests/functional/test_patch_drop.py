@@ -1,4 +1,5 @@
 """Patch subsets: exact sizes, every position equally often, own generator."""
+
 import pytest
 import torch
 
@@ -9,8 +10,10 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize(('num_patches', 'rate', 'kept'), [
-    (196, 0.15, 166), (196, 0.7, 58), (64, 0., 64), (20, 0.15, 17), (36, 0.5, 18), (10, 0.3, 7)])
+@pytest.mark.parametrize(
+    ('num_patches', 'rate', 'kept'),
+    [(196, 0.15, 166), (196, 0.7, 58), (64, 0.0, 64), (20, 0.15, 17), (36, 0.5, 18), (10, 0.3, 7)],
+)
 def test_number_of_patches(num_patches, rate, kept):
     keep = patches_to_keep(num_patches, rate, generator())
     assert keep.tolist() == sorted(set(keep.tolist()))
@@ -37,7 +40,7 @@ def test_samples_differ_and_the_global_generator_is_left_alone():
     assert torch.equal(keep, patches_to_keep(64, 0.5, generator(), 8))
 
 
-@pytest.mark.parametrize('rate', [-.1, 1., 1.5])
+@pytest.mark.parametrize('rate', [-0.1, 1.0, 1.5])
 def test_bad_rate(rate):
     with pytest.raises(ValueError, match='drop_rate'):
         patches_to_keep(16, rate, generator())

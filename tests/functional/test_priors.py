@@ -1,16 +1,25 @@
 """Priors: hand values, laws and errors."""
+
 import math
 
 import numpy as np
 import pytest
 import torch
 
-from mmssl_prior.functional import (empirical_prior, entropy, kl_divergence, power_law_prior,
-                                    uniform_prior, validate_prior)
+from mmssl_prior.functional import (
+    empirical_prior,
+    entropy,
+    kl_divergence,
+    power_law_prior,
+    uniform_prior,
+    validate_prior,
+)
 
 
-@pytest.mark.parametrize(('exponent', 'ratio', 'perplexity', 'kl'), [
-    (0.25, 5.66, 982, 0.042), (0.5, 32, 805, 0.241), (1., 1024, 182, 1.73)])
+@pytest.mark.parametrize(
+    ('exponent', 'ratio', 'perplexity', 'kl'),
+    [(0.25, 5.66, 982, 0.042), (0.5, 32, 805, 0.241), (1.0, 1024, 182, 1.73)],
+)
 def test_power_law_has_the_known_figures_at_1024_prototypes(exponent, ratio, perplexity, kl):
     prior = power_law_prior(1024, exponent)
     assert float(prior[0] / prior[-1]) == pytest.approx(ratio, rel=1e-3)
@@ -20,7 +29,7 @@ def test_power_law_has_the_known_figures_at_1024_prototypes(exponent, ratio, per
 
 
 @pytest.mark.parametrize('num_prototypes', [1, 2, 7, 1024])
-@pytest.mark.parametrize('exponent', [0., 0.25, 1., 3.])
+@pytest.mark.parametrize('exponent', [0.0, 0.25, 1.0, 3.0])
 def test_power_law_against_a_loop(num_prototypes, exponent):
     weights = [k**-exponent for k in range(1, num_prototypes + 1)]
     expected = [w / math.fsum(weights) for w in weights]
@@ -30,7 +39,7 @@ def test_power_law_against_a_loop(num_prototypes, exponent):
 
 
 def test_exponent_zero_is_uniform():
-    torch.testing.assert_close(power_law_prior(5, 0.), uniform_prior(5), rtol=0, atol=0)
+    torch.testing.assert_close(power_law_prior(5, 0.0), uniform_prior(5), rtol=0, atol=0)
     assert uniform_prior(5).tolist() == [0.2] * 5
 
 
@@ -40,10 +49,10 @@ def resample_by_integration(counts, num_prototypes):
     total, result = sum(counts), []
     for k in range(num_prototypes):
         low, high = k / num_prototypes, (k + 1) / num_prototypes
-        mass = 0.
+        mass = 0.0
         for i, count in enumerate(counts):
             a, b = i / len(counts), (i + 1) / len(counts)
-            mass += count / total * max(0., min(b, high) - max(a, low)) / (b - a)
+            mass += count / total * max(0.0, min(b, high) - max(a, low)) / (b - a)
         result.append(mass)
     return torch.tensor(result, dtype=torch.float64)
 
@@ -58,8 +67,9 @@ def test_empirical_prior_against_integration(num_prototypes):
 
 
 def test_empirical_prior_is_the_identity_for_as_many_prototypes_as_classes():
-    torch.testing.assert_close(empirical_prior([1, 5, 2], 3), torch.tensor([5., 2., 1.]).double() / 8,
-                               rtol=0, atol=0)
+    torch.testing.assert_close(
+        empirical_prior([1, 5, 2], 3), torch.tensor([5.0, 2.0, 1.0]).double() / 8, rtol=0, atol=0
+    )
 
 
 def test_empirical_prior_does_not_touch_its_input():
@@ -68,9 +78,16 @@ def test_empirical_prior_does_not_touch_its_input():
     assert counts.tolist() == [1, 5, 2]
 
 
-@pytest.mark.parametrize(('counts', 'message'), [
-    ([], 'non-empty'), ([1, 0], 'entry 1 is 0'), ([1, -2], 'entry 1 is -2'),
-    ([float('nan')], 'entry 0 is nan'), ([float('inf'), 1], 'entry 0 is inf')])
+@pytest.mark.parametrize(
+    ('counts', 'message'),
+    [
+        ([], 'non-empty'),
+        ([1, 0], 'entry 1 is 0'),
+        ([1, -2], 'entry 1 is -2'),
+        ([float('nan')], 'entry 0 is nan'),
+        ([float('inf'), 1], 'entry 0 is inf'),
+    ],
+)
 def test_bad_counts(counts, message):
     with pytest.raises(ValueError, match=message):
         empirical_prior(counts, 4)
@@ -82,15 +99,21 @@ def test_mismatch_without_resampling():
     assert len(empirical_prior([1, 2, 3], 3, resample=False)) == 3
 
 
-@pytest.mark.parametrize(('prior', 'message'), [
-    ([.5, .5], r'shape \(2,\), expected \(3,\)'), ([.5, .5, 0.], 'entry 2 is 0'),
-    ([.5, .7, -.2], 'entry 2 is -0.2'), ([.5, float('nan'), .1], 'entry 1 is nan')])
+@pytest.mark.parametrize(
+    ('prior', 'message'),
+    [
+        ([0.5, 0.5], r'shape \(2,\), expected \(3,\)'),
+        ([0.5, 0.5, 0.0], 'entry 2 is 0'),
+        ([0.5, 0.7, -0.2], 'entry 2 is -0.2'),
+        ([0.5, float('nan'), 0.1], 'entry 1 is nan'),
+    ],
+)
 def test_bad_prior(prior, message):
     with pytest.raises(ValueError, match=message):
         validate_prior(torch.tensor(prior), 3)
 
 
-@pytest.mark.parametrize('exponent', [-1., float('nan'), float('inf')])
+@pytest.mark.parametrize('exponent', [-1.0, float('nan'), float('inf')])
 def test_bad_exponent(exponent):
     with pytest.raises(ValueError, match='exponent'):
         power_law_prior(3, exponent)

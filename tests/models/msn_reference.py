@@ -3,6 +3,7 @@
 Nothing here uses the package: probabilities instead of log space, loops
 instead of collectives. In double precision both must agree.
 """
+
 import torch
 from torch.nn import functional as F
 
@@ -14,7 +15,7 @@ def predictions(z, prototypes, temperature):
 
 
 def balanced_targets(z, prototypes, temperature, sharpening, marginal, iterations=3):
-    p = predictions(z.detach(), prototypes.detach(), temperature)**(1 / sharpening)
+    p = predictions(z.detach(), prototypes.detach(), temperature) ** (1 / sharpening)
     q = p / p.sum(1, keepdim=True)
     for _ in range(iterations if marginal is not None else 0):
         q = q / q.sum(0) * marginal * len(q)
@@ -22,16 +23,26 @@ def balanced_targets(z, prototypes, temperature, sharpening, marginal, iteration
     return q
 
 
-def msn_loss(anchors, target, prototypes, temperature=0.1, sharpening=0.25, marginal=None,
-             prior=None, weight=1.):
+def msn_loss(
+    anchors,
+    target,
+    prototypes,
+    temperature=0.1,
+    sharpening=0.25,
+    marginal=None,
+    prior=None,
+    weight=1.0,
+):
     """Cross-entropy plus log K - H(p_bar), or for a prior KL(p_bar || prior)."""
     q = balanced_targets(target, prototypes, temperature, sharpening, marginal)
     p = torch.cat([predictions(z, prototypes, temperature) for z in anchors])
     cross_entropy = -(q.repeat(len(anchors), 1) * p.log()).sum(1).mean()
     p_bar = p.mean(0)
     if prior is None:
-        regulariser = torch.log(torch.tensor(float(len(prototypes)), dtype=p.dtype)) \
+        regulariser = (
+            torch.log(torch.tensor(float(len(prototypes)), dtype=p.dtype))
             + (p_bar * p_bar.log()).sum()
+        )
     else:
         regulariser = (p_bar * (p_bar / prior).log()).sum()
     return cross_entropy, weight * regulariser
@@ -40,8 +51,9 @@ def msn_loss(anchors, target, prototypes, temperature=0.1, sharpening=0.25, marg
 def vision_transformer(w, x, patch_size, num_heads, grid, keep=None):
     """Class token of a plain pre-norm ViT; w holds MMPretrain's names, grid is the trained one."""
     width = w['cls_token'].shape[-1]
-    tokens = F.conv2d(x, w['patch_embed.projection.weight'], w['patch_embed.projection.bias'],
-                      stride=patch_size)
+    tokens = F.conv2d(
+        x, w['patch_embed.projection.weight'], w['patch_embed.projection.bias'], stride=patch_size
+    )
     rows, columns = tokens.shape[-2:]
     tokens = tokens.flatten(2).transpose(1, 2)
     pos_cls, pos = w['pos_embed'][:, :1], w['pos_embed'][:, 1:]
@@ -57,22 +69,31 @@ def vision_transformer(w, x, patch_size, num_heads, grid, keep=None):
     tokens = torch.cat([cls, tokens], 1)
 
     def norm(t, name):
-        return F.layer_norm(t, (width, ), w[f'{name}.weight'], w[f'{name}.bias'], eps=1e-6)
+        return F.layer_norm(t, (width,), w[f'{name}.weight'], w[f'{name}.bias'], eps=1e-6)
 
     for i in range(sum(name.endswith('attn.proj.weight') for name in w)):
         at = f'layers.{i}'
-        qkv = F.linear(norm(tokens, f'{at}.ln1'), w[f'{at}.attn.qkv.weight'], w[f'{at}.attn.qkv.bias'])
+        qkv = F.linear(
+            norm(tokens, f'{at}.ln1'), w[f'{at}.attn.qkv.weight'], w[f'{at}.attn.qkv.bias']
+        )
         heads = []
         for h in range(num_heads):
             size = width // num_heads
-            q, k, v = (qkv[..., j * width + h * size:j * width + (h + 1) * size] for j in range(3))
-            heads.append(torch.softmax(q @ k.transpose(1, 2) / size**.5, -1) @ v)
-        tokens = tokens + F.linear(torch.cat(heads, -1), w[f'{at}.attn.proj.weight'],
-                                   w[f'{at}.attn.proj.bias'])
-        hidden = F.linear(norm(tokens, f'{at}.ln2'), w[f'{at}.ffn.layers.0.0.weight'],
-                          w[f'{at}.ffn.layers.0.0.bias'])
-        tokens = tokens + F.linear(F.gelu(hidden), w[f'{at}.ffn.layers.1.weight'],
-                                   w[f'{at}.ffn.layers.1.bias'])
+            q, k, v = (
+                qkv[..., j * width + h * size : j * width + (h + 1) * size] for j in range(3)
+            )
+            heads.append(torch.softmax(q @ k.transpose(1, 2) / size**0.5, -1) @ v)
+        tokens = tokens + F.linear(
+            torch.cat(heads, -1), w[f'{at}.attn.proj.weight'], w[f'{at}.attn.proj.bias']
+        )
+        hidden = F.linear(
+            norm(tokens, f'{at}.ln2'),
+            w[f'{at}.ffn.layers.0.0.weight'],
+            w[f'{at}.ffn.layers.0.0.bias'],
+        )
+        tokens = tokens + F.linear(
+            F.gelu(hidden), w[f'{at}.ffn.layers.1.weight'], w[f'{at}.ffn.layers.1.bias']
+        )
     return norm(tokens, 'ln1')[:, 0]
 
 
@@ -82,7 +103,7 @@ def projection(w, x):
         x = F.linear(x, w[f'fc{i}.weight'], w[f'fc{i}.bias'])
         mean, var = x.mean(0), x.var(0, unbiased=False)
         with torch.no_grad():
-            w[f'bn{i}.running_mean'] = .9 * w[f'bn{i}.running_mean'] + .1 * mean
-            w[f'bn{i}.running_var'] = .9 * w[f'bn{i}.running_var'] + .1 * x.var(0)
+            w[f'bn{i}.running_mean'] = 0.9 * w[f'bn{i}.running_mean'] + 0.1 * mean
+            w[f'bn{i}.running_var'] = 0.9 * w[f'bn{i}.running_var'] + 0.1 * x.var(0)
         x = F.gelu((x - mean) / (var + 1e-5).sqrt() * w[f'bn{i}.weight'] + w[f'bn{i}.bias'])
     return F.linear(x, w['fc3.weight'], w['fc3.bias'])

@@ -1,13 +1,20 @@
 """Two and three gloo ranks with different and unequal data equal one process on all of it."""
+
 import copy
 
 import pytest
 import torch
 from torch import nn
 
-from mmssl_prior.functional import (all_reduce_sum, distributed_log_mean_exp,
-                                    distributed_logsumexp, gather_stack, global_mean,
-                                    power_law_prior, sinkhorn)
+from mmssl_prior.functional import (
+    all_reduce_sum,
+    distributed_log_mean_exp,
+    distributed_logsumexp,
+    gather_stack,
+    global_mean,
+    power_law_prior,
+    sinkhorn,
+)
 from mmssl_prior.models import PMSNHead, PortableSyncBatchNorm
 from tests.gloo import run_ranks
 
@@ -22,8 +29,10 @@ def all_cases(rank, world_size):
         'no rows': rank_without_rows(rank, world_size),
         'balance': balance(rank, world_size),
         **{('head', m): head_step(rank, world_size, m) for m in MARGINALS},
-        **{('batch norm', images): batch_norm_step(rank, world_size, images)
-           for images in (False, True)},
+        **{
+            ('batch norm', images): batch_norm_step(rank, world_size, images)
+            for images in (False, True)
+        },
     }
 
 
@@ -53,9 +62,11 @@ def ddp_gradients(module):
 def reductions(rank, world_size):
     x = share(rows(0, 8, 4), world_size, rank).clone().requires_grad_()
     outputs = [
-        distributed_logsumexp(x), distributed_log_mean_exp(x),
-        global_mean(x.square()).reshape(1), all_reduce_sum(x.sum(0)).square(),
-        gather_stack(x.sum(0)).prod(0)
+        distributed_logsumexp(x),
+        distributed_log_mean_exp(x),
+        global_mean(x.square()).reshape(1),
+        all_reduce_sum(x.sum(0)).square(),
+        gather_stack(x.sum(0)).prod(0),
     ]
     (sum(o.sin().sum() for o in outputs) / world_size).backward()
     return [o.detach() for o in outputs], x.grad
@@ -66,8 +77,11 @@ def test_reductions_and_their_gradients(ranks):
     parts = x.split(SPLITS[ranks['world_size']])
     product = torch.stack([p.sum(0) for p in parts]).prod(0)
     expected = [
-        x.exp().sum(0).log(), x.exp().mean(0).log(), x.square().mean().reshape(1),
-        x.sum(0).square(), product
+        x.exp().sum(0).log(),
+        x.exp().mean(0).log(),
+        x.square().mean().reshape(1),
+        x.sum(0).square(),
+        product,
     ]
     sum(o.sin().sum() for o in expected).backward()
     results = ranks['reductions']
@@ -79,21 +93,21 @@ def test_reductions_and_their_gradients(ranks):
 
 def rank_without_rows(rank, world_size):
     x = torch.zeros(0 if rank else 2, 3)
-    return distributed_log_mean_exp(x.log_softmax(-1)), sinkhorn(x, power_law_prior(3, 1.).log())
+    return distributed_log_mean_exp(x.log_softmax(-1)), sinkhorn(x, power_law_prior(3, 1.0).log())
 
 
 def test_a_rank_without_rows_takes_part(ranks):
     for rank, (log_mean, q) in enumerate(ranks['no rows']):
-        torch.testing.assert_close(log_mean.exp(), torch.full((3, ), 1 / 3))
+        torch.testing.assert_close(log_mean.exp(), torch.full((3,), 1 / 3))
         assert len(q) == (0 if rank else 2) and bool(torch.isfinite(q).all())
 
 
 def balance(rank, world_size):
-    return sinkhorn(share(3 * rows(1, 8, 5), world_size, rank), power_law_prior(5, 1.).log(), 200)
+    return sinkhorn(share(3 * rows(1, 8, 5), world_size, rank), power_law_prior(5, 1.0).log(), 200)
 
 
 def test_sinkhorn_balances_the_global_batch(ranks):
-    log_q, marginal = 3 * rows(1, 8, 5), power_law_prior(5, 1.)
+    log_q, marginal = 3 * rows(1, 8, 5), power_law_prior(5, 1.0)
     q = torch.cat(ranks['balance'])
     torch.testing.assert_close(q, sinkhorn(log_q, marginal.log(), 200))
     torch.testing.assert_close(q.exp().mean(0), marginal, rtol=1e-6, atol=1e-9)
@@ -103,8 +117,9 @@ def test_sinkhorn_balances_the_global_batch(ranks):
 
 def make_head(marginal):
     torch.manual_seed(3)
-    return PMSNHead(6, 5, prior=dict(type='PowerLawPrior', exponent=1.),
-                    sinkhorn=dict(marginal=marginal)).double()
+    return PMSNHead(
+        6, 5, prior=dict(type='PowerLawPrior', exponent=1.0), sinkhorn=dict(marginal=marginal)
+    ).double()
 
 
 def head_step(rank, world_size, marginal):
@@ -132,8 +147,13 @@ def test_head_on_ranks_equals_one_process(ranks, marginal):
 
 def make_net():
     torch.manual_seed(5)
-    return nn.Sequential(nn.Linear(4, 6), PortableSyncBatchNorm(6), nn.GELU(),
-                         nn.Linear(6, 3), PortableSyncBatchNorm(3, momentum=None)).double()
+    return nn.Sequential(
+        nn.Linear(4, 6),
+        PortableSyncBatchNorm(6),
+        nn.GELU(),
+        nn.Linear(6, 3),
+        PortableSyncBatchNorm(3, momentum=None),
+    ).double()
 
 
 def batch_norm_step(rank, world_size, images):

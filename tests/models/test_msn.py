@@ -1,4 +1,5 @@
 """The algorithm: which view sees what, the target network, errors."""
+
 import math
 
 import pytest
@@ -11,10 +12,14 @@ CFG = dict(
     type='MSN',
     patch_drop=0.25,
     backbone=dict(
-        type='MSNViT', img_size=32, patch_size=8,
-        arch=dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=48)),
+        type='MSNViT',
+        img_size=32,
+        patch_size=8,
+        arch=dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=48),
+    ),
     neck=dict(type='MSNNeck', in_channels=32, hid_channels=24, out_channels=16),
-    head=dict(type='PMSNHead', num_prototypes=6, embed_dim=16))
+    head=dict(type='PMSNHead', num_prototypes=6, embed_dim=16),
+)
 
 
 def build(**kwargs):
@@ -27,8 +32,9 @@ def build(**kwargs):
 
 def views(batch=4, focal=3):
     generator = torch.Generator().manual_seed(1)
-    return [torch.randn(batch, 3, 32, 32, generator=generator) for _ in range(2)] + \
-        [torch.randn(batch, 3, 16, 16, generator=generator) for _ in range(focal)]
+    return [torch.randn(batch, 3, 32, 32, generator=generator) for _ in range(2)] + [
+        torch.randn(batch, 3, 16, 16, generator=generator) for _ in range(focal)
+    ]
 
 
 def total(losses):
@@ -40,17 +46,24 @@ def test_patches_are_dropped_on_the_large_anchor_alone(monkeypatch):
     for name in ('backbone', 'target_backbone'):
         net = getattr(model, name)
         monkeypatch.setattr(
-            net, 'forward', lambda x, keep=None, net=net, name=name, forward=net.forward:
-            (seen.append((name, tuple(x.shape), None if keep is None else len(keep))),
-             forward(x, keep))[1])
+            net,
+            'forward',
+            lambda x, keep=None, net=net, name=name, forward=net.forward: (
+                seen.append((name, tuple(x.shape), None if keep is None else len(keep))),
+                forward(x, keep),
+            )[1],
+        )
     model(views(), mode='loss')
-    assert seen == [('target_backbone', (4, 3, 32, 32), None), ('backbone', (4, 3, 32, 32), 12),
-                    ('backbone', (12, 3, 16, 16), None)]
+    assert seen == [
+        ('target_backbone', (4, 3, 32, 32), None),
+        ('backbone', (4, 3, 32, 32), 12),
+        ('backbone', (12, 3, 16, 16), None),
+    ]
 
 
 def test_loss_is_the_heads_on_each_view_by_itself():
     """Views batched together give what they give one by one, in the order of the views."""
-    model, inputs = build(patch_drop=0.), views()
+    model, inputs = build(patch_drop=0.0), views()
     model.neck.eval()  # batch statistics of the focal group would tie its views together
     target = model.target_neck(model.target_backbone(inputs[0])[-1])
     anchors = torch.stack([model.neck(model.backbone(x)[-1]) for x in inputs[1:]])
@@ -136,7 +149,7 @@ def test_it_learns_to_agree():
     model = build(head=dict(CFG['head'], prior=dict(type='UniformPrior')))
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-3)
     inputs = views(batch=12)
-    inputs = [inputs[0], inputs[0] + .1 * inputs[1]]
+    inputs = [inputs[0], inputs[0] + 0.1 * inputs[1]]
     for i in range(60):
         model.set_step(0, i)
         losses = model(inputs, mode='loss')
@@ -170,12 +183,16 @@ def test_a_loss_that_is_not_finite_stops(term):
         model.parse_losses(losses)
 
 
-@pytest.mark.parametrize(('kwargs', 'message'), [
-    (dict(patch_drop=1.), 'patch_drop'), (dict(patch_drop=-.1), 'patch_drop'),
-    (dict(patch_drop_mode='view'), 'patch_drop_mode'),
-    (dict(head=dict(CFG['head'], embed_dim=17)), 'out_channels=16, the head embed_dim=17'),
-    (dict(backbone=dict(type='ResNet', depth=18)), 'ResNet cannot'),
-])
+@pytest.mark.parametrize(
+    ('kwargs', 'message'),
+    [
+        (dict(patch_drop=1.0), 'patch_drop'),
+        (dict(patch_drop=-0.1), 'patch_drop'),
+        (dict(patch_drop_mode='view'), 'patch_drop_mode'),
+        (dict(head=dict(CFG['head'], embed_dim=17)), 'out_channels=16, the head embed_dim=17'),
+        (dict(backbone=dict(type='ResNet', depth=18)), 'ResNet cannot'),
+    ],
+)
 def test_bad_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):
         MODELS.build(dict(CFG, **kwargs))

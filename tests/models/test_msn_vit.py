@@ -1,4 +1,5 @@
 """Patch dropping, crop sizes, initialisation and state keys of MSNViT."""
+
 import pytest
 import torch
 from mmpretrain.models.backbones import VisionTransformer
@@ -53,7 +54,7 @@ def test_without_class_token():
 def test_dropped_patches_are_not_seen():
     vit, x, keep = build(), torch.randn(1, 3, 32, 32), torch.arange(8)
     y = x.clone()
-    y[:, :, 16:] = 7.  # the lower half: patches 8 to 15
+    y[:, :, 16:] = 7.0  # the lower half: patches 8 to 15
     torch.testing.assert_close(vit(x, keep=keep)[0], vit(y, keep=keep)[0])
     assert float((vit(x)[0] - vit(y)[0]).abs().max()) > 1e-3
 
@@ -76,12 +77,19 @@ def test_initialisation_of_the_release():
     vit = MSNViT(arch='deit-small', img_size=224, patch_size=16)
     vit.init_weights()
     state = vit.state_dict()
-    for name in ('layers.0.attn.qkv.weight', 'layers.3.ffn.layers.1.weight', 'cls_token', 'pos_embed'):
+    for name in (
+        'layers.0.attn.qkv.weight',
+        'layers.3.ffn.layers.1.weight',
+        'cls_token',
+        'pos_embed',
+    ):
         assert float(state[name].std()) == pytest.approx(0.02, rel=0.1), name
     assert float(state['layers.0.attn.qkv.bias'].abs().max()) == 0
     assert float(state['layers.0.ffn.layers.0.0.bias'].abs().max()) == 0
     fan_in = 3 * 16 * 16
-    assert float(state['patch_embed.projection.weight'].std()) == pytest.approx((2 / fan_in)**.5, rel=.02)
+    assert float(state['patch_embed.projection.weight'].std()) == pytest.approx(
+        (2 / fan_in) ** 0.5, rel=0.02
+    )
     assert vit.ln1.eps == 1e-6
 
 

@@ -1,4 +1,5 @@
 """The head against a plain MSN, its laws and its errors."""
+
 import pytest
 import torch
 from mmpretrain.registry import MODELS
@@ -17,19 +18,21 @@ def build(**kwargs):
 
 def embeddings(views=3, batch=6, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return (torch.randn(views, batch, 5, generator=generator, dtype=torch.float64),
-            torch.randn(batch, 5, generator=generator, dtype=torch.float64))
+    return (
+        torch.randn(views, batch, 5, generator=generator, dtype=torch.float64),
+        torch.randn(batch, 5, generator=generator, dtype=torch.float64),
+    )
 
 
 UNIFORM = dict(type='UniformPrior')
 
 
 @pytest.mark.parametrize('marginal', ['off', 'uniform', 'prior'])
-@pytest.mark.parametrize('prior', [UNIFORM, dict(type='PowerLawPrior', exponent=1.)])
+@pytest.mark.parametrize('prior', [UNIFORM, dict(type='PowerLawPrior', exponent=1.0)])
 def test_loss_and_gradients_agree_with_plain_msn(marginal, prior):
     head = build(prior=prior, sinkhorn=dict(marginal=marginal), prior_loss=dict(loss_weight=0.7))
     # The buffer was rounded to float32; the reference must see the same numbers.
-    pi = power_law_prior(7, prior.get('exponent', 0.))
+    pi = power_law_prior(7, prior.get('exponent', 0.0))
     head.log_prior = pi.log()
     anchors, target = embeddings()
     anchors.requires_grad_()
@@ -39,8 +42,9 @@ def test_loss_and_gradients_agree_with_plain_msn(marginal, prior):
     z = anchors.detach().clone().requires_grad_()
     w = head.prototypes.detach().clone().requires_grad_()
     rows = dict(off=None, uniform=uniform_prior(7), prior=pi)[marginal]
-    ce, term = msn_loss(list(z), target, w, marginal=rows, weight=0.7,
-                        prior=None if prior is UNIFORM else pi)
+    ce, term = msn_loss(
+        list(z), target, w, marginal=rows, weight=0.7, prior=None if prior is UNIFORM else pi
+    )
     (ce + term).backward()
     torch.testing.assert_close(losses['loss_ce'], ce)
     torch.testing.assert_close(losses['loss_prior'], term)
@@ -51,7 +55,7 @@ def test_loss_and_gradients_agree_with_plain_msn(marginal, prior):
 def test_uniform_prior_is_msn_whatever_names_it():
     """UniformPrior, exponent 0, a vector of equal numbers: the same loss."""
     values = []
-    for prior in (UNIFORM, dict(type='PowerLawPrior', exponent=0.), [3.] * 7):
+    for prior in (UNIFORM, dict(type='PowerLawPrior', exponent=0.0), [3.0] * 7):
         losses = build(prior=prior).loss(*embeddings())
         values.append(losses['loss_ce'] + losses['loss_prior'])
     torch.testing.assert_close(values[1], values[0])
@@ -66,7 +70,7 @@ def test_prototypes_move_and_targets_carry_no_gradient():
     losses = head.loss(anchors, target)
     (losses['loss_ce'] + losses['loss_prior']).backward()
     assert target.grad is None
-    torch.optim.SGD(head.parameters(), lr=1.).step()
+    torch.optim.SGD(head.parameters(), lr=1.0).step()
     assert float((head.prototypes - before).abs().min(1).values.max()) > 0
     assert bool(((head.prototypes - before).abs().sum(1) > 0).all())
 
@@ -81,8 +85,14 @@ def test_diagnostics():
     assert float(losses['target_max']) == pytest.approx(float(q.max(1).values.mean()), rel=1e-6)
     assert float(losses['p_bar_entropy']) == pytest.approx(float(-(p_bar * p_bar.log()).sum()))
     assert float(losses['prior_kl']) == pytest.approx(float(losses['loss_prior']))
-    assert set(losses) == {'loss_ce', 'loss_prior', 'prior_kl', 'p_bar_entropy',
-                           'target_prototypes', 'target_max'}
+    assert set(losses) == {
+        'loss_ce',
+        'loss_prior',
+        'prior_kl',
+        'p_bar_entropy',
+        'target_prototypes',
+        'target_max',
+    }
 
 
 def test_gradients_in_double_precision():
@@ -109,7 +119,9 @@ def test_prototypes_start_uniform_within_the_released_bound():
     head = MODELS.build(dict(type='PMSNHead', num_prototypes=1024, embed_dim=256))
     head.init_weights()
     w = head.prototypes.detach()
-    assert float(w.abs().max()) <= 1 / 16 and float(w.std()) == pytest.approx(1 / 16 / 3**.5, rel=.01)
+    assert float(w.abs().max()) <= 1 / 16 and float(w.std()) == pytest.approx(
+        1 / 16 / 3**0.5, rel=0.01
+    )
 
 
 def test_the_prior_is_not_part_of_a_checkpoint():
@@ -123,19 +135,28 @@ def test_empirical_prior_waits_for_counts():
         head.loss(*embeddings())
     head.fit_prior([2, 1])
     assert not head.needs_prior_counts
-    torch.testing.assert_close(head.log_prior.exp().sum(), torch.tensor(1.).double())
+    torch.testing.assert_close(head.log_prior.exp().sum(), torch.tensor(1.0).double())
     head.loss(*embeddings())
 
 
-@pytest.mark.parametrize(('kwargs', 'message'), [
-    (dict(num_prototypes=0), 'num_prototypes'), (dict(temperature=0.), 'temperature'),
-    (dict(sharpening=-1.), 'sharpening'), (dict(prior=[.5, .5]), r'shape \(2,\), expected \(7,\)'),
-    (dict(prior=[]), 'expected'), (dict(prior=[1.] * 6 + [-1.]), 'entry 6 is -1'),
-    (dict(prior=[1.] * 6 + [float('nan')]), 'entry 6 is nan'),
-    (dict(sinkhorn=dict(marginal='rows')), 'marginal'),
-    (dict(sinkhorn=dict(iterations=0)), 'iterations'),
-    (dict(prior=dict(type='EmpiricalPrior', counts=[1, 2], resample=False)), '2 class counts for 7'),
-])
+@pytest.mark.parametrize(
+    ('kwargs', 'message'),
+    [
+        (dict(num_prototypes=0), 'num_prototypes'),
+        (dict(temperature=0.0), 'temperature'),
+        (dict(sharpening=-1.0), 'sharpening'),
+        (dict(prior=[0.5, 0.5]), r'shape \(2,\), expected \(7,\)'),
+        (dict(prior=[]), 'expected'),
+        (dict(prior=[1.0] * 6 + [-1.0]), 'entry 6 is -1'),
+        (dict(prior=[1.0] * 6 + [float('nan')]), 'entry 6 is nan'),
+        (dict(sinkhorn=dict(marginal='rows')), 'marginal'),
+        (dict(sinkhorn=dict(iterations=0)), 'iterations'),
+        (
+            dict(prior=dict(type='EmpiricalPrior', counts=[1, 2], resample=False)),
+            '2 class counts for 7',
+        ),
+    ],
+)
 def test_bad_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):
         PMSNHead(**dict(dict(num_prototypes=7, embed_dim=5), **kwargs))

@@ -1,4 +1,5 @@
 """KL(p_bar || prior): hand value, reference, gradients, laws, errors."""
+
 import math
 
 import pytest
@@ -9,21 +10,22 @@ from mmssl_prior.models import PriorMatchingLoss
 
 
 def log_predictions(n=6, k=5, seed=0):
-    return torch.randn(n, k, generator=torch.Generator().manual_seed(seed),
-                       dtype=torch.float64).log_softmax(-1)
+    return torch.randn(
+        n, k, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    ).log_softmax(-1)
 
 
 def test_hand_value():
-    log_p = torch.tensor([[.9, .1], [.1, .9]]).log()
-    loss, log_mean = PriorMatchingLoss(2.)(log_p, torch.tensor([.25, .75]).log())
-    assert float(loss) == pytest.approx(2 * (.5 * math.log(2) + .5 * math.log(2 / 3)))
-    torch.testing.assert_close(log_mean.exp(), torch.tensor([.5, .5]))
+    log_p = torch.tensor([[0.9, 0.1], [0.1, 0.9]]).log()
+    loss, log_mean = PriorMatchingLoss(2.0)(log_p, torch.tensor([0.25, 0.75]).log())
+    assert float(loss) == pytest.approx(2 * (0.5 * math.log(2) + 0.5 * math.log(2 / 3)))
+    torch.testing.assert_close(log_mean.exp(), torch.tensor([0.5, 0.5]))
 
 
 @pytest.mark.parametrize('direction', ['forward', 'reverse'])
 def test_against_loops(direction):
-    log_p, prior = log_predictions(), power_law_prior(5, 1.)
-    expected = 0.
+    log_p, prior = log_predictions(), power_law_prior(5, 1.0)
+    expected = 0.0
     for k in range(5):
         mean = sum(math.exp(log_p[i, k]) for i in range(6)) / 6
         a, b = (mean, float(prior[k])) if direction == 'forward' else (float(prior[k]), mean)
@@ -47,7 +49,7 @@ def test_reverse_does_not():
 
 
 def test_zero_only_where_the_mean_is_the_prior():
-    prior = power_law_prior(5, .5)
+    prior = power_law_prior(5, 0.5)
     loss, _ = PriorMatchingLoss()(prior.log().expand(3, -1), prior.log())
     assert float(loss) == pytest.approx(0, abs=1e-12)
     x = log_predictions().requires_grad_()
@@ -60,36 +62,43 @@ def test_zero_only_where_the_mean_is_the_prior():
 def test_gradients_in_double_precision(direction):
     logits = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
     loss = PriorMatchingLoss(direction=direction)
-    log_prior = power_law_prior(3, 1.).log()
+    log_prior = power_law_prior(3, 1.0).log()
     assert torch.autograd.gradcheck(lambda x: loss(x.log_softmax(-1), log_prior)[0], logits)
     assert torch.autograd.gradgradcheck(lambda x: loss(x.log_softmax(-1), log_prior)[0], logits)
 
 
 def test_a_dead_prototype_keeps_its_gradient():
     """Clamping p_bar at 1e-8 kills it; float32 probabilities of exp(-200) would too."""
-    logits = torch.tensor([[0., 0., -30.], [0., 0., -30.]], requires_grad=True)
-    loss, _ = PriorMatchingLoss()(logits.log_softmax(-1), power_law_prior(3, .25).log().float())
+    logits = torch.tensor([[0.0, 0.0, -30.0], [0.0, 0.0, -30.0]], requires_grad=True)
+    loss, _ = PriorMatchingLoss()(logits.log_softmax(-1), power_law_prior(3, 0.25).log().float())
     loss.backward()
     assert float(logits.grad[0, 2]) < 0  # descent raises it
-    logits = torch.tensor([[0., 0., -200.]], requires_grad=True)
+    logits = torch.tensor([[0.0, 0.0, -200.0]], requires_grad=True)
     loss, log_mean = PriorMatchingLoss(direction='reverse')(
-        logits.log_softmax(-1), uniform_prior(3).log().float())
+        logits.log_softmax(-1), uniform_prior(3).log().float()
+    )
     loss.backward()
     assert float(log_mean[2]) == pytest.approx(-200 - math.log(2))
     assert float(logits.grad[0, 2]) == pytest.approx(-1 / 3)
 
 
 def test_order_of_samples_does_not_matter_and_input_stays():
-    log_p, log_prior = log_predictions(), power_law_prior(5, 1.).log()
+    log_p, log_prior = log_predictions(), power_law_prior(5, 1.0).log()
     before = log_p.clone()
-    torch.testing.assert_close(PriorMatchingLoss()(log_p.flip(0), log_prior)[0],
-                               PriorMatchingLoss()(log_p, log_prior)[0])
+    torch.testing.assert_close(
+        PriorMatchingLoss()(log_p.flip(0), log_prior)[0], PriorMatchingLoss()(log_p, log_prior)[0]
+    )
     assert torch.equal(log_p, before)
 
 
-@pytest.mark.parametrize(('kwargs', 'message'), [
-    (dict(direction='backward'), 'direction'), (dict(loss_weight=-1.), 'loss_weight'),
-    (dict(loss_weight=float('nan')), 'loss_weight')])
+@pytest.mark.parametrize(
+    ('kwargs', 'message'),
+    [
+        (dict(direction='backward'), 'direction'),
+        (dict(loss_weight=-1.0), 'loss_weight'),
+        (dict(loss_weight=float('nan')), 'loss_weight'),
+    ],
+)
 def test_bad_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):
         PriorMatchingLoss(**kwargs)

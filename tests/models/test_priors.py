@@ -1,4 +1,5 @@
 """Registered priors: building from configs, files and errors; the formulas are in functional."""
+
 import numpy as np
 import pytest
 import torch
@@ -34,7 +35,7 @@ def test_counts_from_a_file(tmp_path, suffix):
 
 def test_one_count_in_a_file(tmp_path):
     (tmp_path / 'one.txt').write_text('7')
-    assert EmpiricalPrior(tmp_path / 'one.txt')(2).tolist() == [.5, .5]
+    assert EmpiricalPrior(tmp_path / 'one.txt')(2).tolist() == [0.5, 0.5]
 
 
 @pytest.mark.parametrize('content', ['four\nnine\n', None])
@@ -52,13 +53,12 @@ def test_without_counts_it_says_what_to_do():
     with pytest.raises(UserError, match='FitPriorHook'):
         prior(4)
     prior.fit([3, 1])
-    assert prior.is_fitted and prior(2).tolist() == [.75, .25]
+    assert prior.is_fitted and prior(2).tolist() == [0.75, 0.25]
 
 
 def test_an_own_prior_is_checked():
 
     class Broken(Prior):
-
         def probabilities(self, num_prototypes):
             return torch.zeros(num_prototypes)
 

@@ -20,7 +20,8 @@ train_dataloader = dict(
     drop_last=True,
     sampler=dict(type='EpochSampler', shuffle=True),
     collate_fn=dict(type='default_collate'),
-    dataset=dict(type='DigitsLT', split='train', class_seed=seed, pipeline=train_pipeline))
+    dataset=dict(type='DigitsLT', split='train', class_seed=seed, pipeline=train_pipeline),
+)
 
 # k-NN of the test split against the probe split; both hold equally many scans of each digit.
 eval_dataloader = dict(
@@ -28,12 +29,15 @@ eval_dataloader = dict(
     num_workers=0,
     drop_last=False,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='default_collate'))
+    collate_fn=dict(type='default_collate'),
+)
 bank_dataloader = dict(
     **eval_dataloader,
-    dataset=dict(type='DigitsLT', split='probe', pipeline=test_pipeline, test_mode=True))
+    dataset=dict(type='DigitsLT', split='probe', pipeline=test_pipeline, test_mode=True),
+)
 val_dataloader = dict(
     **eval_dataloader,
-    dataset=dict(type='DigitsLT', split='test', pipeline=test_pipeline, test_mode=True))
+    dataset=dict(type='DigitsLT', split='test', pipeline=test_pipeline, test_mode=True),
+)
 val_cfg = dict(type='KNNValLoop', bank_dataloader=bank_dataloader, k=[10, 20], temperature=0.07)
 val_evaluator = []

@@ -15,8 +15,9 @@ focal_view = [dict(type='SeededRandomResizedCrop', scale=96, crop_ratio_range=(0
 
 train_pipeline = [
     dict(type='LoadImage'),
-    dict(type='SeededMultiView', transforms=[large_view, focal_view],
-         num_views=[2, num_focal_views]),
+    dict(
+        type='SeededMultiView', transforms=[large_view, focal_view], num_views=[2, num_focal_views]
+    ),
     dict(type='PackInputs'),
 ]
 test_pipeline = [
@@ -34,8 +35,10 @@ train_dataloader = dict(
     pin_memory=True,
     sampler=dict(type='EpochSampler', shuffle=True),
     collate_fn=dict(type='default_collate'),
-    dataset=dict(type='INaturalist2018', data_root=data_root, split='train',
-                 pipeline=train_pipeline))
+    dataset=dict(
+        type='INaturalist2018', data_root=data_root, split='train', pipeline=train_pipeline
+    ),
+)
 
 # k-NN of the validation split against the training split, on the target network.
 eval_dataloader = dict(
@@ -44,14 +47,27 @@ eval_dataloader = dict(
     persistent_workers=False,
     drop_last=False,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='default_collate'))
+    collate_fn=dict(type='default_collate'),
+)
 bank_dataloader = dict(
     **eval_dataloader,
-    dataset=dict(type='INaturalist2018', data_root=data_root, split='train',
-                 pipeline=test_pipeline, test_mode=True))
+    dataset=dict(
+        type='INaturalist2018',
+        data_root=data_root,
+        split='train',
+        pipeline=test_pipeline,
+        test_mode=True,
+    ),
+)
 val_dataloader = dict(
     **eval_dataloader,
-    dataset=dict(type='INaturalist2018', data_root=data_root, split='val',
-                 pipeline=test_pipeline, test_mode=True))
+    dataset=dict(
+        type='INaturalist2018',
+        data_root=data_root,
+        split='val',
+        pipeline=test_pipeline,
+        test_mode=True,
+    ),
+)
 val_cfg = dict(type='KNNValLoop', bank_dataloader=bank_dataloader, k=[10, 20], temperature=0.07)
 val_evaluator = []

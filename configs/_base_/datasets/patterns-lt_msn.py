@@ -26,7 +26,8 @@ train_dataloader = dict(
     drop_last=True,
     sampler=dict(type='EpochSampler', shuffle=True),
     collate_fn=dict(type='default_collate'),
-    dataset=dict(type='PatternsLT', split='train', class_seed=seed, pipeline=train_pipeline))
+    dataset=dict(type='PatternsLT', split='train', class_seed=seed, pipeline=train_pipeline),
+)
 
 # k-NN of the test split against the probe split; both hold equally many images of each class.
 eval_dataloader = dict(
@@ -34,12 +35,15 @@ eval_dataloader = dict(
     num_workers=0,
     drop_last=False,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='default_collate'))
+    collate_fn=dict(type='default_collate'),
+)
 bank_dataloader = dict(
     **eval_dataloader,
-    dataset=dict(type='PatternsLT', split='probe', pipeline=test_pipeline, test_mode=True))
+    dataset=dict(type='PatternsLT', split='probe', pipeline=test_pipeline, test_mode=True),
+)
 val_dataloader = dict(
     **eval_dataloader,
-    dataset=dict(type='PatternsLT', split='test', pipeline=test_pipeline, test_mode=True))
+    dataset=dict(type='PatternsLT', split='test', pipeline=test_pipeline, test_mode=True),
+)
 val_cfg = dict(type='KNNValLoop', bank_dataloader=bank_dataloader, k=[10, 20], temperature=0.07)
 val_evaluator = []

@@ -8,14 +8,16 @@ model = dict(
         type='SelfSupDataPreprocessor',
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
-        to_rgb=True),
+        to_rgb=True,
+    ),
     backbone=dict(type='MSNViT', arch='deit-base', img_size=224, patch_size=16),
     neck=dict(
         type='MSNNeck',
         in_channels=768,
         hid_channels=2048,
         out_channels=256,
-        norm_cfg=dict(type='PortableSyncBN')),
+        norm_cfg=dict(type='PortableSyncBN'),
+    ),
     head=dict(
         type='PMSNHead',
         num_prototypes=1024,
@@ -25,10 +27,13 @@ model = dict(
         prior=dict(type='PowerLawPrior', exponent=0.25),
         # Uniform balancing, as MSN was released with, would undo the prior.
         sinkhorn=dict(type='Sinkhorn', marginal='prior', iterations=3),
-        prior_loss=dict(type='PriorMatchingLoss', loss_weight=1.)))
+        prior_loss=dict(type='PriorMatchingLoss', loss_weight=1.0),
+    ),
+)
 
 # The released schedule of the target network: linear 0.996 -> 0.9992, the end of 1.25 epochs x.
 custom_hooks = [
-    dict(type='TargetNetworkHook', momentum=0.996, end_momentum=1., schedule='linear',
-         stretch=1.25)
+    dict(
+        type='TargetNetworkHook', momentum=0.996, end_momentum=1.0, schedule='linear', stretch=1.25
+    )
 ]

@@ -11,6 +11,7 @@ trained network: --cfg-options model.backbone.init_cfg.prefix=backbone.
 
 Result: not yet run at full size.
 """
+
 _base_ = ['../../_base_/datasets/in1k_stock.py', '../../_base_/stock_runtime.py']
 
 train_pipeline = [
@@ -24,7 +25,8 @@ train_pipeline = [
         total_level=10,
         magnitude_level=9,
         magnitude_std=0.5,
-        hparams=dict(pad_val=[104, 116, 124], interpolation='bicubic')),
+        hparams=dict(pad_val=[104, 116, 124], interpolation='bicubic'),
+    ),
     dict(
         type='RandomErasing',
         erase_prob=0.25,
@@ -32,7 +34,8 @@ train_pipeline = [
         min_area_ratio=0.02,
         max_area_ratio=1 / 3,
         fill_color=[103.53, 116.28, 123.675],
-        fill_std=[57.375, 57.12, 58.395]),
+        fill_std=[57.375, 57.12, 58.395],
+    ),
     dict(type='PackInputs'),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
@@ -49,14 +52,18 @@ model = dict(
         init_cfg=dict(
             type='Pretrained',
             checkpoint='work_dirs/pmsn_vit-b16_inat18/epoch_300.pth',
-            prefix='target_backbone.')),
+            prefix='target_backbone.',
+        ),
+    ),
     head=dict(
         type='VisionTransformerClsHead',
         num_classes=1000,
         in_channels=768,
         loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
-        init_cfg=[dict(type='TruncNormal', layer='Linear', std=2e-5)]),
-    train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]))
+        init_cfg=[dict(type='TruncNormal', layer='Linear', std=2e-5)],
+    ),
+    train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]),
+)
 
 optim_wrapper = dict(
     type='OptimWrapper',
@@ -68,13 +75,28 @@ optim_wrapper = dict(
             '.ln': dict(decay_mult=0.0),
             '.bias': dict(decay_mult=0.0),
             '.cls_token': dict(decay_mult=0.0),
-            '.pos_embed': dict(decay_mult=0.0)
-        }))
+            '.pos_embed': dict(decay_mult=0.0),
+        },
+    ),
+)
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=5,
-         convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', T_max=95, eta_min=1e-6, by_epoch=True, begin=5, end=100,
-         convert_to_iter_based=True),
+    dict(
+        type='LinearLR',
+        start_factor=1e-4,
+        by_epoch=True,
+        begin=0,
+        end=5,
+        convert_to_iter_based=True,
+    ),
+    dict(
+        type='CosineAnnealingLR',
+        T_max=95,
+        eta_min=1e-6,
+        by_epoch=True,
+        begin=5,
+        end=100,
+        convert_to_iter_based=True,
+    ),
 ]
 train_cfg = dict(by_epoch=True, max_epochs=100, val_interval=5)
 val_cfg = dict()

@@ -13,6 +13,7 @@ trained network: --cfg-options model.backbone.init_cfg.prefix=backbone.
 
 Result: not yet run at full size.
 """
+
 _base_ = ['../../_base_/datasets/in1k_stock.py', '../../_base_/stock_runtime.py']
 
 model = dict(
@@ -27,21 +28,33 @@ model = dict(
         init_cfg=dict(
             type='Pretrained',
             checkpoint='work_dirs/pmsn_vit-b16_inat18/epoch_300.pth',
-            prefix='target_backbone.')),
+            prefix='target_backbone.',
+        ),
+    ),
     neck=dict(type='ClsBatchNormNeck', input_features=768),
     head=dict(
         type='VisionTransformerClsHead',
         num_classes=1000,
         in_channels=768,
         loss=dict(type='CrossEntropyLoss'),
-        init_cfg=[dict(type='TruncNormal', layer='Linear', std=0.01)]))
+        init_cfg=[dict(type='TruncNormal', layer='Linear', std=0.01)],
+    ),
+)
 
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=0.8, momentum=0.9, nesterov=True, weight_decay=0.))
+    optimizer=dict(type='SGD', lr=0.8, momentum=0.9, nesterov=True, weight_decay=0.0),
+)
 param_scheduler = [
-    dict(type='CosineAnnealingLR', T_max=100, eta_min=0., by_epoch=True, begin=0, end=100,
-         convert_to_iter_based=True)
+    dict(
+        type='CosineAnnealingLR',
+        T_max=100,
+        eta_min=0.0,
+        by_epoch=True,
+        begin=0,
+        end=100,
+        convert_to_iter_based=True,
+    )
 ]
 train_cfg = dict(by_epoch=True, max_epochs=100, val_interval=10)
 val_cfg = dict()

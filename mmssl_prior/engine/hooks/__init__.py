@@ -4,5 +4,9 @@ from .target_network_hook import TargetNetworkHook, ema_momentum
 from .undecodable_images_hook import UndecodableImagesHook
 
 __all__ = [
-    'FitPriorHook', 'SeededViewsHook', 'TargetNetworkHook', 'UndecodableImagesHook', 'ema_momentum'
+    'FitPriorHook',
+    'SeededViewsHook',
+    'TargetNetworkHook',
+    'UndecodableImagesHook',
+    'ema_momentum',
 ]

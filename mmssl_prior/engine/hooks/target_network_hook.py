@@ -60,8 +60,13 @@ class TargetNetworkHook(Hook):
     # After the optimizer step and before hooks that evaluate or save the target.
     priority = 'VERY_HIGH'
 
-    def __init__(self, momentum: float = 0.996, end_momentum: float = 1., schedule: str = 'linear',
-                 stretch: float = 1.25) -> None:
+    def __init__(
+        self,
+        momentum: float = 0.996,
+        end_momentum: float = 1.0,
+        schedule: str = 'linear',
+        stretch: float = 1.25,
+    ) -> None:
         if schedule not in ('linear', 'cosine'):
             raise UserError(f"schedule must be 'linear' or 'cosine', got {schedule!r}")
         for name, value in (('momentum', momentum), ('end_momentum', end_momentum)):
@@ -82,8 +87,10 @@ class TargetNetworkHook(Hook):
         model = self._model(runner)
         for method in ('sync_target', 'set_step', 'update_target'):
             if not hasattr(model, method):
-                raise UserError(f'TargetNetworkHook needs a model with a target network such as '
-                                f'MSN, {type(model).__name__} has no {method}: remove the hook')
+                raise UserError(
+                    f'TargetNetworkHook needs a model with a target network such as '
+                    f'MSN, {type(model).__name__} has no {method}: remove the hook'
+                )
         if runner.iter == 0:
             model.sync_target()
 
@@ -93,7 +100,7 @@ class TargetNetworkHook(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         if not runner.optim_wrapper.should_update():
             return
-        progress = min(runner.iter / (self.stretch * runner.max_iters), 1.)
+        progress = min(runner.iter / (self.stretch * runner.max_iters), 1.0)
         momentum = ema_momentum(progress, self.momentum, self.end_momentum, self.schedule)
         self._model(runner).update_target(momentum)
         runner.message_hub.update_scalar('train/target_momentum', momentum)

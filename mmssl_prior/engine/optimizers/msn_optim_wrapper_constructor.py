@@ -33,8 +33,10 @@ class MSNOptimWrapperConstructor:
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
         if paramwise_cfg:
-            raise UserError('MSNOptimWrapperConstructor takes no paramwise_cfg, got '
-                             f'{sorted(paramwise_cfg)}: remove it, or use the stock constructor')
+            raise UserError(
+                'MSNOptimWrapperConstructor takes no paramwise_cfg, got '
+                f'{sorted(paramwise_cfg)}: remove it, or use the stock constructor'
+            )
         self.optim_wrapper_cfg = copy.deepcopy(optim_wrapper_cfg)
         self.optimizer_cfg = self.optim_wrapper_cfg.pop('optimizer')
 
@@ -49,8 +51,8 @@ class MSNOptimWrapperConstructor:
 def _param_groups(model: nn.Module) -> list[dict]:
     groups: dict[str, dict] = {
         'decay': dict(params=[]),
-        'no_decay': dict(params=[], weight_decay=0.),
-        'prototypes': dict(params=[], weight_decay=0., clip_grad=False),
+        'no_decay': dict(params=[], weight_decay=0.0),
+        'prototypes': dict(params=[], weight_decay=0.0, clip_grad=False),
     }
     for name, param in model.named_parameters():
         if not param.requires_grad:

@@ -26,19 +26,25 @@ class ConvStem(BaseModule):
         Xiao et al., Early Convolutions Help Transformers See Better, NeurIPS 2021.
     """
 
-    def __init__(self, in_channels: int, embed_dims: int, patch_size: int,
-                 input_size: tuple[int, int]) -> None:
+    def __init__(
+        self, in_channels: int, embed_dims: int, patch_size: int, input_size: tuple[int, int]
+    ) -> None:
         super().__init__()
         stages = patch_size.bit_length() - 1
         if patch_size < 2 or patch_size != 2**stages:
-            raise UserError('a convolutional stem needs a patch_size that is a power of two >= 2, '
-                             f'got {patch_size}')
+            raise UserError(
+                'a convolutional stem needs a patch_size that is a power of two >= 2, '
+                f'got {patch_size}'
+            )
         self.init_out_size = (input_size[0] // patch_size, input_size[1] // patch_size)
         layers: list[nn.Module] = []
         for stage in range(1, stages):
             width = embed_dims >> (stages - stage)
-            layers += [nn.Conv2d(in_channels, width, 3, stride=2, padding=1, bias=False),
-                       PortableSyncBatchNorm(width), nn.GELU()]
+            layers += [
+                nn.Conv2d(in_channels, width, 3, stride=2, padding=1, bias=False),
+                PortableSyncBatchNorm(width),
+                nn.GELU(),
+            ]
             in_channels = width
         self.convs = nn.Sequential(*layers)
         self.projection = nn.Conv2d(in_channels, embed_dims, 3, stride=2, padding=1)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import torch
 from mmengine.model.weight_init import trunc_normal_
 from mmengine.utils import to_2tuple
@@ -40,17 +42,19 @@ class MSNViT(VisionTransformer):
         Assran et al., Masked Siamese Networks, ECCV 2022.
     """
 
+    patch_embed: Any
+
     def __init__(self, *args, stem: str = 'patch', **kwargs) -> None:
         super().__init__(*args, **kwargs)
         if stem not in ('patch', 'conv'):
             raise UserError(f"stem must be 'patch' or 'conv', got {stem!r}")
-        patch_size = self.patch_embed.projection.stride
-        self.patch_size = to_2tuple(patch_size)
+        plain = self.patch_embed.projection
+        self.patch_size = to_2tuple(plain.stride)
         self.token_grid(self.img_size)
         if stem == 'conv':
-            in_channels = self.patch_embed.projection.in_channels
-            self.patch_embed = ConvStem(in_channels, self.embed_dims, self.patch_size[0],
-                                        self.img_size)
+            self.patch_embed = ConvStem(
+                plain.in_channels, self.embed_dims, self.patch_size[0], self.img_size
+            )
 
     def init_weights(self) -> None:
         super().init_weights()
@@ -72,8 +76,10 @@ class MSNViT(VisionTransformer):
         """Rows and columns of patches of an image of (height, width)."""
         (height, width), (ph, pw) = image_size, self.patch_size
         if height % ph or width % pw:
-            raise UserError(f'a crop of {height}x{width} px is not divisible into patches of '
-                             f'{ph}x{pw}: choose crop sizes that are multiples of the patch size')
+            raise UserError(
+                f'a crop of {height}x{width} px is not divisible into patches of '
+                f'{ph}x{pw}: choose crop sizes that are multiples of the patch size'
+            )
         return height // ph, width // pw
 
     def forward(self, x: Tensor, keep: Tensor | None = None) -> tuple[Tensor, ...]:
@@ -87,16 +93,23 @@ class MSNViT(VisionTransformer):
         Returns:
             Outputs of the blocks in ``out_indices`` as ``out_type`` says.
         """
-        self.token_grid(tuple(x.shape[-2:]))
+        self.token_grid((x.shape[-2], x.shape[-1]))
         tokens, grid = self.patch_embed(x)
         if self.cls_token is not None:
             tokens = torch.cat([self.cls_token.expand(len(tokens), -1, -1), tokens], 1)
-        tokens = tokens + resize_pos_embed(self.pos_embed, self.patch_resolution, grid,
-                                           self.interpolate_mode, self.num_extra_tokens)
+        tokens = tokens + resize_pos_embed(
+            self.pos_embed,
+            self.patch_resolution,
+            grid,
+            self.interpolate_mode,
+            self.num_extra_tokens,
+        )
         if keep is not None:
             if self.out_type == 'featmap':
-                raise UserError("patches cannot be dropped with out_type='featmap': use "
-                                 "'cls_token', 'avg_featmap' or 'raw'")
+                raise UserError(
+                    "patches cannot be dropped with out_type='featmap': use "
+                    "'cls_token', 'avg_featmap' or 'raw'"
+                )
             tokens = self._take(tokens, keep)
         tokens = self.pre_norm(self.drop_after_pos(tokens))
 
@@ -110,8 +123,9 @@ class MSNViT(VisionTransformer):
         return tuple(outs)
 
     def _take(self, tokens: Tensor, keep: Tensor) -> Tensor:
-        extra, patches = tokens.split([self.num_extra_tokens,
-                                       tokens.shape[1] - self.num_extra_tokens], 1)
+        extra, patches = tokens.split(
+            [self.num_extra_tokens, tokens.shape[1] - self.num_extra_tokens], 1
+        )
         if keep.ndim == 1:
             patches = patches.index_select(1, keep)
         else:

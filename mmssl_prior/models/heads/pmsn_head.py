@@ -67,18 +67,24 @@ class PMSNHead(BaseModule):
 
     log_prior: Tensor | None
 
-    def __init__(self,
-                 num_prototypes: int = 1024,
-                 embed_dim: int = 256,
-                 prior: dict | Prior | Sequence[float] | Tensor | None = None,
-                 temperature: float = 0.1,
-                 sharpening: float = 0.25,
-                 sinkhorn: dict | None = None,
-                 prior_loss: dict | None = None,
-                 init_cfg: dict | None = None) -> None:
+    def __init__(
+        self,
+        num_prototypes: int = 1024,
+        embed_dim: int = 256,
+        prior: dict | Prior | Sequence[float] | Tensor | None = None,
+        temperature: float = 0.1,
+        sharpening: float = 0.25,
+        sinkhorn: dict | None = None,
+        prior_loss: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
         super().__init__(init_cfg)
-        for name, value in dict(num_prototypes=num_prototypes, embed_dim=embed_dim,
-                                temperature=temperature, sharpening=sharpening).items():
+        for name, value in dict(
+            num_prototypes=num_prototypes,
+            embed_dim=embed_dim,
+            temperature=temperature,
+            sharpening=sharpening,
+        ).items():
             if not value > 0:
                 raise UserError(f'{name} must be positive, got {value}')
         self.num_prototypes = num_prototypes
@@ -121,7 +127,7 @@ class PMSNHead(BaseModule):
 
     @torch.no_grad()
     def reset_prototypes(self) -> None:
-        bound = self.prototypes.shape[1]**-0.5
+        bound = self.prototypes.shape[1] ** -0.5
         self.prototypes.uniform_(-bound, bound)
 
     def init_weights(self) -> None:
@@ -132,8 +138,10 @@ class PMSNHead(BaseModule):
     def log_probs(self, z: Tensor) -> Tensor:
         """Log-predictions over prototypes, shape (..., K), of embeddings of shape (..., D)."""
         if z.shape[-1] != self.prototypes.shape[1]:
-            raise UserError(f'embeddings have width {z.shape[-1]}, but the head has embed_dim='
-                             f"{self.prototypes.shape[1]}: make the neck's out_channels equal it")
+            raise UserError(
+                f'embeddings have width {z.shape[-1]}, but the head has embed_dim='
+                f"{self.prototypes.shape[1]}: make the neck's out_channels equal it"
+            )
         dtype = torch.promote_types(z.dtype, torch.float32)
         return cosine_log_probs(z.to(dtype), self.prototypes.to(dtype), self.temperature)
 
@@ -146,7 +154,7 @@ class PMSNHead(BaseModule):
     def _prior_or_raise(self) -> Tensor:
         if self.log_prior is None:
             assert self.prior is not None
-            self.prior(self.num_prototypes)  # raises and says what is missing
+            return self.prior(self.num_prototypes)  # raises, and says what is missing
         return self.log_prior
 
     def loss(self, anchors: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -181,4 +189,5 @@ class PMSNHead(BaseModule):
                 prior_kl=kl_divergence(log_mean, log_prior),
                 p_bar_entropy=entropy(log_mean),
                 target_prototypes=(usage > 0).sum().float(),
-                target_max=global_mean(largest))
+                target_max=global_mean(largest),
+            )

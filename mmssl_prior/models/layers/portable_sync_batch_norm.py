@@ -26,8 +26,9 @@ class PortableSyncBatchNorm(_BatchNorm):
 
     def _check_input_dim(self, x: Tensor) -> None:
         if x.ndim < 2 or x.shape[1] != self.num_features:
-            raise UserError(f'expected a batch with {self.num_features} channels, got shape '
-                             f'{tuple(x.shape)}')
+            raise UserError(
+                f'expected a batch with {self.num_features} channels, got shape {tuple(x.shape)}'
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or dist.get_world_size() == 1:

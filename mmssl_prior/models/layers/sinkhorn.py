@@ -35,8 +35,10 @@ class Sinkhorn(nn.Module):
         if marginal not in ('prior', 'uniform', 'off'):
             raise UserError(f"marginal must be 'prior', 'uniform' or 'off', got {marginal!r}")
         if iterations < 1:
-            raise UserError(f"iterations must be at least 1, got {iterations} (marginal='off' "
-                             'switches Sinkhorn off)')
+            raise UserError(
+                f"iterations must be at least 1, got {iterations} (marginal='off' "
+                'switches Sinkhorn off)'
+            )
         self.marginal = marginal
         self.iterations = iterations
 

@@ -44,7 +44,7 @@ class PriorMatchingLoss(nn.Module):
         (0.1438, [0.5, 0.5])
     """
 
-    def __init__(self, loss_weight: float = 1., direction: str = 'forward') -> None:
+    def __init__(self, loss_weight: float = 1.0, direction: str = 'forward') -> None:
         super().__init__()
         if direction not in ('forward', 'reverse'):
             raise UserError(f"direction must be 'forward' or 'reverse', got {direction!r}")
@@ -64,8 +64,9 @@ class PriorMatchingLoss(nn.Module):
             The loss (scalar, equal on all ranks) and log p_bar of shape (K,).
         """
         if log_p.shape[-1:] != log_prior.shape:
-            raise UserError(f'predictions over {log_p.shape[-1]} prototypes, prior over '
-                             f'{log_prior.shape[-1]}')
+            raise UserError(
+                f'predictions over {log_p.shape[-1]} prototypes, prior over {log_prior.shape[-1]}'
+            )
         log_mean = distributed_log_mean_exp(log_p)
         pair = (log_mean, log_prior) if self.direction == 'forward' else (log_prior, log_mean)
         return self.loss_weight * kl_divergence(*pair), log_mean

@@ -27,12 +27,14 @@ class MSNNeck(BaseModule):
         Assran et al., Masked Siamese Networks, ECCV 2022.
     """
 
-    def __init__(self,
-                 in_channels: int,
-                 hid_channels: int = 2048,
-                 out_channels: int = 256,
-                 norm_cfg: dict | None = None,
-                 init_cfg: dict | None = None) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        hid_channels: int = 2048,
+        out_channels: int = 256,
+        norm_cfg: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
         super().__init__(init_cfg or dict(type='TruncNormal', layer='Linear', std=0.02))
         norm_cfg = norm_cfg or dict(type='PortableSyncBN')
         self.in_channels = in_channels
@@ -47,9 +49,11 @@ class MSNNeck(BaseModule):
     def forward(self, x: Tensor) -> Tensor:
         """Project features of shape (B, in_channels) to (B, out_channels)."""
         if x.ndim != 2 or x.shape[1] != self.in_channels:
-            raise UserError(f'MSNNeck got features of shape {tuple(x.shape)}, expected '
-                             f'(batch, in_channels={self.in_channels}): set in_channels to the '
-                             "backbone's width and let the backbone pool its output")
+            raise UserError(
+                f'MSNNeck got features of shape {tuple(x.shape)}, expected '
+                f'(batch, in_channels={self.in_channels}): set in_channels to the '
+                "backbone's width and let the backbone pool its output"
+            )
         x = self.activation(self.bn1(self.fc1(x)))
         x = self.activation(self.bn2(self.fc2(x)))
         return self.fc3(x)

@@ -38,13 +38,14 @@ class EmpiricalPrior(Prior):
         [0.375, 0.375, 0.125, 0.125]
     """
 
-    def __init__(self, counts: Sequence[float] | str | Path | None = None,
-                 resample: bool = True) -> None:
+    def __init__(
+        self, counts: Sequence[float] | str | Path | None = None, resample: bool = True
+    ) -> None:
         self.resample = resample
         self.counts: np.ndarray | None = None
         if isinstance(counts, (str, Path)):
-            counts = _read_counts(Path(counts))
-        if counts is not None:
+            self.fit(_read_counts(Path(counts)))
+        elif counts is not None:
             self.fit(counts)
 
     @property
@@ -59,8 +60,10 @@ class EmpiricalPrior(Prior):
 
     def probabilities(self, num_prototypes: int) -> Tensor:
         if self.counts is None:
-            raise UserError('EmpiricalPrior has no class counts: give counts=[...], a file, or add '
-                            "dict(type='FitPriorHook') to custom_hooks to count the training labels")
+            raise UserError(
+                'EmpiricalPrior has no class counts: give counts=[...], a file, or add '
+                "dict(type='FitPriorHook') to custom_hooks, which counts the training labels"
+            )
         return empirical_prior(self.counts, num_prototypes, self.resample)
 
 
@@ -68,5 +71,7 @@ def _read_counts(path: Path) -> np.ndarray:
     try:
         return np.load(path) if path.suffix == '.npy' else np.loadtxt(path, ndmin=1)
     except (OSError, ValueError) as e:
-        raise UserError(f'EmpiricalPrior cannot read class counts from {path} ({e}): expected one '
-                        'positive number a line, or a one-dimensional .npy file') from e
+        raise UserError(
+            f'EmpiricalPrior cannot read class counts from {path} ({e}): expected one '
+            'positive number a line, or a one-dimensional .npy file'
+        ) from e

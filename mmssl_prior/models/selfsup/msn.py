@@ -61,28 +61,39 @@ class MSN(BaseSelfSupervisor):
         Learning, ICLR 2023.
     """
 
-    def __init__(self,
-                 backbone: dict,
-                 neck: dict,
-                 head: dict,
-                 patch_drop: float = 0.15,
-                 patch_drop_mode: str = 'batch',
-                 data_preprocessor: dict | None = None,
-                 init_cfg: dict | None = None) -> None:
-        super().__init__(backbone=backbone, neck=neck, head=head,
-                         data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+    def __init__(
+        self,
+        backbone: dict,
+        neck: dict,
+        head: dict,
+        patch_drop: float = 0.15,
+        patch_drop_mode: str = 'batch',
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(
+            backbone=backbone,
+            neck=neck,
+            head=head,
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+        )
         if not 0 <= patch_drop < 1:
             raise UserError(f'patch_drop must be in [0, 1), got {patch_drop}')
         if patch_drop_mode not in ('batch', 'sample'):
             raise UserError(f"patch_drop_mode must be 'batch' or 'sample', got {patch_drop_mode!r}")
         if patch_drop and not hasattr(self.backbone, 'token_grid'):
-            raise UserError(f'patch_drop={patch_drop} needs a backbone that can drop patches, '
-                             f'such as MSNViT; {type(self.backbone).__name__} cannot: set '
-                             'patch_drop=0')
+            raise UserError(
+                f'patch_drop={patch_drop} needs a backbone that can drop patches, '
+                f'such as MSNViT; {type(self.backbone).__name__} cannot: set '
+                'patch_drop=0'
+            )
         widths = (getattr(self.neck, 'out_channels', None), self.head.prototypes.shape[1])
         if None not in widths and widths[0] != widths[1]:
-            raise UserError(f'the neck has out_channels={widths[0]}, the head embed_dim='
-                             f'{widths[1]}: make them equal')
+            raise UserError(
+                f'the neck has out_channels={widths[0]}, the head embed_dim='
+                f'{widths[1]}: make them equal'
+            )
         self.patch_drop = patch_drop
         self.patch_drop_mode = patch_drop_mode
         self.target_backbone = copy.deepcopy(self.backbone).requires_grad_(False)
@@ -106,9 +117,13 @@ class MSN(BaseSelfSupervisor):
     @torch.no_grad()
     def update_target(self, momentum: float) -> None:
         """Move the target's parameters by the moving average, in a few fused kernels."""
-        targets, onlines = zip(*((t, o.detach())
-                                 for target, online in self._target_pairs()
-                                 for t, o in zip(target.parameters(), online.parameters())))
+        targets, onlines = zip(
+            *(
+                (t, o.detach())
+                for target, online in self._target_pairs()
+                for t, o in zip(target.parameters(), online.parameters())
+            )
+        )
         torch._foreach_lerp_(targets, onlines, 1 - momentum)
 
     def set_step(self, seed: int, iteration: int) -> None:
@@ -123,8 +138,9 @@ class MSN(BaseSelfSupervisor):
         """Log-predictions of the target network over prototypes, shape (B, K)."""
         return self.head.log_probs(self.target_neck(self.extract_feat(inputs)))
 
-    def loss(self, inputs: list[Tensor],
-             data_samples: list[DataSample] | None = None) -> dict[str, Tensor]:
+    def loss(
+        self, inputs: list[Tensor], data_samples: list[DataSample] | None = None
+    ) -> dict[str, Tensor]:
         """Losses and diagnostics of :meth:`PMSNHead.loss` on a batch of views.
 
         Args:
@@ -133,8 +149,10 @@ class MSN(BaseSelfSupervisor):
             data_samples: Not used.
         """
         if not isinstance(inputs, (list, tuple)) or len(inputs) < 2:
-            raise UserError('MSN needs at least two views of each image (target, anchor, focal '
-                            '...): let the train pipeline end with SeededMultiView and PackInputs')
+            raise UserError(
+                'MSN needs at least two views of each image (target, anchor, focal '
+                '...): let the train pipeline end with SeededMultiView and PackInputs'
+            )
         target_view, *anchors = inputs
         with torch.no_grad():
             target = self.target_neck(self._features(self.target_backbone, target_view))
@@ -154,10 +172,12 @@ class MSN(BaseSelfSupervisor):
         if not self.patch_drop:
             return None
         if self._step is None:
-            raise UserError('MSN does not know its training step: add '
-                            "dict(type='TargetNetworkHook') to custom_hooks (in a loop of your own "
-                            'call model.set_step(seed, iteration) before and '
-                            'model.update_target(momentum) after each step)')
+            raise UserError(
+                'MSN does not know its training step: add '
+                "dict(type='TargetNetworkHook') to custom_hooks (in a loop of your own "
+                'call model.set_step(seed, iteration) before and '
+                'model.update_target(momentum) after each step)'
+            )
         rows, columns = self.backbone.token_grid(tuple(view.shape[-2:]))
         generator = torch.Generator().manual_seed(_seed_from(*self._step, 1))
         if self.patch_drop_mode == 'batch':
@@ -166,8 +186,9 @@ class MSN(BaseSelfSupervisor):
             # Drawn for the global batch, whose sample j * world + rank is sample j of a rank, as
             # samplers deal them out; so the number of ranks does not change an image's patches.
             rank, world = dist.get_dist_info()
-            keep = patches_to_keep(rows * columns, self.patch_drop, generator,
-                                   len(view) * world)[rank::world]
+            keep = patches_to_keep(rows * columns, self.patch_drop, generator, len(view) * world)[
+                rank::world
+            ]
         return keep.to(view.device, non_blocking=True)
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -176,9 +197,11 @@ class MSN(BaseSelfSupervisor):
         if not torch.isfinite(total):
             step = 'this step' if self._step is None else f'iteration {self._step[1]}'
             terms = ', '.join(f'{k}={float(v.mean()):g}' for k, v in losses.items())
-            raise UserError(f'the loss is not finite at {step} ({terms}); the weights were left as '
-                            'they were and the last checkpoint is good: lower the learning rate, '
-                            'lengthen its warm-up or train in full precision')
+            raise UserError(
+                f'the loss is not finite at {step} ({terms}); the weights were left as '
+                'they were and the last checkpoint is good: lower the learning rate, '
+                'lengthen its warm-up or train in full precision'
+            )
         return total, log_vars
 
 
@@ -191,7 +214,6 @@ def _group_by_size(views: list[Tensor]) -> list[list[Tensor]]:
         else:
             groups.append([view])
     return groups
-
 
 
 def _seed_from(*words: int) -> int:
