@@ -2,37 +2,24 @@
 
     python tools/train.py configs/pmsn/pmsn_vit-mini_digits-lt.py
 
-Result: to be measured.
+RESULT
 """
 
-_base_ = [
-    '../_base_/models/pmsn_vit-mini.py',
-    '../_base_/datasets/digits-lt_msn.py',
-    '../_base_/schedules/msn_adamw_300e.py',
-    '../_base_/default_runtime.py',
-]
-epochs = 200
-warmup_epochs = 20
+_base_ = ['./pmsn_vit-mini_patterns-lt.py']
 
-param_scheduler = [
-    dict(
-        type='LinearLR',
-        start_factor=0.2,
-        by_epoch=True,
-        begin=0,
-        end=warmup_epochs,
-        convert_to_iter_based=True,
-    ),
-    dict(
-        type='CosineAnnealingLR',
-        T_max=epochs - warmup_epochs,
-        eta_min=1e-6,
-        by_epoch=True,
-        begin=warmup_epochs,
-        end=epochs,
-        convert_to_iter_based=True,
-    ),
+# A digit is its whole shape: larger crops than for patterns, never mirrored, hardly any colour.
+color = [dict(type='SeededColorJitter', brightness=0.4, contrast=0.4, prob=0.8)]
+large_view = [dict(type='SeededRandomResizedCrop', scale=32, crop_ratio_range=(0.6, 1.0)), *color]
+focal_view = [dict(type='SeededRandomResizedCrop', scale=20, crop_ratio_range=(0.4, 0.8)), *color]
+train_pipeline = [
+    dict(type='SeededMultiView', transforms=[large_view, focal_view], num_views=[2, 2]),
+    dict(type='PackInputs'),
 ]
-train_cfg = dict(max_epochs=epochs, val_interval=20)
-randomness = dict(seed={{_base_.seed}})
+
+train_dataloader = dict(dataset=dict(type='DigitsLT', pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(type='DigitsLT'))
+val_cfg = dict(bank_dataloader=dict(dataset=dict(type='DigitsLT')))
+
+# 5 iterations an epoch.
+train_cfg = dict(max_epochs=200, val_interval=20)
 default_hooks = dict(logger=dict(interval=5), checkpoint=dict(interval=20))

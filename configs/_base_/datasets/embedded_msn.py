@@ -1,4 +1,4 @@
-# Embedded long-tailed patterns: one target and one anchor of 32 px, two focal anchors of 20 px.
+# Embedded long-tailed data: one target and one anchor of 32 px, two focal anchors of 20 px.
 # SEED in the environment permutes which class is frequent (and seeds the weights, see the config).
 seed = int('{{$SEED:0}}')
 batch_size = 64
