@@ -19,8 +19,6 @@ SMALL = [
     'train_cfg.max_epochs=1',
     'val_dataloader.num_workers=0',
     'val_cfg.bank_dataloader.num_workers=0',
-    # A bank must not replace images, and one of the training images is damaged here.
-    'val_cfg.bank_dataloader.dataset.split=val',
     'val_cfg.k=[1,2]',
     'train_cfg.val_interval=1',
     'default_hooks.checkpoint.interval=1',
@@ -72,6 +70,7 @@ def test_main_job_on_the_raw_format(home):
     ):
         assert word in out, word
     assert out.count(f'cannot decode image {victim.relative_to(folder)}') == 1
+    assert 'val_cfg.bank_dataloader: 5 of 6 samples were evaluated' in out
     state = torch.load(folder / 'work_dirs/pmsn_vit-b16_inat18/epoch_1.pth', weights_only=False)
     assert {'backbone.pos_embed', 'target_backbone.pos_embed', 'head.prototypes'} <= set(
         state['state_dict']
@@ -126,3 +125,22 @@ def test_crop_that_the_patch_does_not_divide(home):
     )
     assert result.returncode == 1 and 'Traceback' not in result.stderr
     assert '100x100 px is not divisible' in result.stderr
+
+
+def test_two_ranks_through_the_script(tmp_path):
+    """dist_train.sh on a machine without GPU: gloo, synchronised batch norm, k-NN on both ranks."""
+    config = ROOT / 'configs/pmsn/pmsn_vit-mini_digits-lt.py'
+    options = [
+        'train_dataloader.batch_size=8',
+        '+train_dataloader.dataset.num_images=48',
+        'train_dataloader.num_workers=0',
+        'train_dataloader.persistent_workers=False',
+        'train_cfg.max_epochs=1',
+        'train_cfg.val_interval=1',
+        'default_hooks.logger.interval=1',
+    ]
+    script = ['bash', str(ROOT / 'tools/dist_train.sh')]
+    result = train(tmp_path, config, 2, '--cfg-options', *options, command=script)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert 'Epoch(train) [1][3/3]' in result.stdout.replace('  ', ' '), result.stdout[-2000:]
+    assert 'knn_top1' in result.stdout

@@ -40,7 +40,8 @@ train_dataloader = dict(
     ),
 )
 
-# k-NN of the validation split against the training split, on the target network.
+# k-NN of the validation split against the training split, on the target network. Without
+# test_mode, so that an undecodable image is left out with a warning and does not end the training.
 eval_dataloader = dict(
     batch_size=batch_size,
     num_workers=12,
@@ -56,7 +57,6 @@ bank_dataloader = dict(
         data_root=data_root,
         split='train',
         pipeline=test_pipeline,
-        test_mode=True,
     ),
 )
 val_dataloader = dict(
@@ -66,7 +66,6 @@ val_dataloader = dict(
         data_root=data_root,
         split='val',
         pipeline=test_pipeline,
-        test_mode=True,
     ),
 )
 val_cfg = dict(type='KNNValLoop', bank_dataloader=bank_dataloader, k=[10, 20], temperature=0.07)
