@@ -19,7 +19,7 @@ EVERY_CLASS = {
         'MSNViT',
         'PriorMatchingLoss',
         'Sinkhorn',
-        'PortableSyncBN',
+        'PortableSyncBatchNorm',
     ],
     'TASK_UTILS': ['UniformPrior', 'PowerLawPrior', 'EmpiricalPrior'],
     'DATASETS': ['INaturalist2018', 'PatternsLT', 'DigitsLT'],

@@ -93,7 +93,7 @@ def test_without_patience_for_damaged_images(home):
 
 
 def test_a_folder_without_labels_as_the_readme_shows(tmp_path):
-    """The config in the README, pasted, on nested images of two formats."""
+    """The config in the README, pasted, on nested images of two formats, one of them broken."""
     text = (ROOT / 'README.md').read_text()
     config = text.split('# my_images.py\n')[1].split('```')[0]
     config = config.replace('configs/', f'{ROOT}/configs/').replace('path/to/images', 'images')
@@ -102,6 +102,7 @@ def test_a_folder_without_labels_as_the_readme_shows(tmp_path):
         path = tmp_path / 'images' / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.effect_noise((80, 60), 20 + i).convert('RGB').save(path)
+    (tmp_path / 'images/broken.png').write_bytes(b'not an image')
     result = train(
         tmp_path,
         'my_images.py',
@@ -110,6 +111,7 @@ def test_a_folder_without_labels_as_the_readme_shows(tmp_path):
     )
     assert result.returncode == 0, result.stderr[-3000:]
     assert (tmp_path / 'work_dirs/my_images/epoch_1.pth').is_file()
+    assert 'cannot decode image images/broken.png' in result.stdout + result.stderr
 
 
 def test_crop_that_the_patch_does_not_divide(home):

@@ -32,10 +32,9 @@ randomness = dict(seed=0)
 
 log_level = 'INFO'
 log_processor = dict(window_size=10)
-# For TensorBoard or Weights & Biases add dict(type='TensorboardVisBackend') or
-# dict(type='WandbVisBackend', init_kwargs=dict(project=...)) to vis_backends.
-vis_backends = [dict(type='LocalVisBackend')]
-visualizer = dict(type='UniversalVisualizer', vis_backends=vis_backends)
+# For TensorBoard or Weights & Biases set visualizer=dict(vis_backends=[...]) to this backend and
+# dict(type='TensorboardVisBackend') or dict(type='WandbVisBackend', init_kwargs=dict(project='x')).
+visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
 
 load_from = None
 resume = False

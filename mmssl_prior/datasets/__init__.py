@@ -1,6 +1,7 @@
 """Data: datasets, the transforms of their samples and the samplers."""
 
 from .digits_lt import DigitsLT
+from .image_folder import ImageFolder
 from .inaturalist2018 import INaturalist2018
 from .long_tail import long_tailed_counts, power_law_counts
 from .patterns_lt import PatternsLT
@@ -24,6 +25,7 @@ __all__ = [
     'EpochIndex',
     'EpochSampler',
     'INaturalist2018',
+    'ImageFolder',
     'LoadImage',
     'PatternsLT',
     'SeededColorJitter',

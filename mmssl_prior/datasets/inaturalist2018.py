@@ -87,13 +87,14 @@ class INaturalist2018(SkipUndecodable, BaseDataset):
             data_list.append(dict(img_path=osp.join(self.img_prefix, name), gt_label=label))
         return data_list
 
-    @staticmethod
-    def _require(exists, path, what, archives):
+    def _require(self, exists, path, what, archives):
         if not exists(path):
             raise UserError(
-                f'iNaturalist 2018: {what} {osp.abspath(path)} does not exist; download {archives} '
-                'of the iNaturalist 2018 competition and unpack there, or set data_root of the '
-                'dataset (--cfg-options train_dataloader.dataset.data_root=PATH)'
+                f'iNaturalist 2018 ({self.split} split): {what} {osp.abspath(path)} does not '
+                f'exist; download {archives} of the iNaturalist 2018 competition and unpack there, '
+                'or set data_root of the dataset (--cfg-options with '
+                'train_dataloader.dataset.data_root=PATH, val_dataloader.dataset.data_root=PATH '
+                'and val_cfg.bank_dataloader.dataset.data_root=PATH)'
             )
 
 

@@ -46,8 +46,8 @@ def power_law_prior(num_prototypes: int, exponent: float) -> Tensor:
     """
     if num_prototypes < 1:
         raise UserError(f'num_prototypes must be at least 1, got {num_prototypes}')
-    if not (np.isfinite(exponent) and exponent >= 0):
-        raise UserError(f'exponent must be a finite number >= 0, got {exponent}')
+    if not isinstance(exponent, (int, float)) or not 0 <= exponent < float('inf'):
+        raise UserError(f'exponent must be a finite number >= 0, got {exponent!r}')
     ranks = torch.arange(1, num_prototypes + 1, dtype=torch.float64)
     return torch.softmax(-exponent * ranks.log(), 0)
 

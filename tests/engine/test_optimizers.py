@@ -66,12 +66,13 @@ def test_clipping_leaves_prototypes_out():
     assert wrapper.message_hub.get_scalar('train/grad_norm').current() == pytest.approx(float(norm))
 
 
-def test_a_gradient_that_is_not_finite_never_reaches_the_weights():
+@pytest.mark.parametrize('name', ['neck.fc1.weight', 'head.prototypes'])
+def test_a_gradient_that_is_not_finite_never_reaches_the_weights(name):
     model, wrapper = build(clip_grad=dict(max_norm=3.0))
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
     total(model(views(), mode='loss')).backward()
-    model.neck.fc1.weight.grad[0, 0] = float('nan')
-    with pytest.raises(UserError, match='gradient norm is nan'):
+    dict(model.named_parameters())[name].grad[0, 0] = float('nan')
+    with pytest.raises(UserError, match='gradient is not finite'):
         wrapper.step()
     assert all(torch.equal(before[n], p) for n, p in model.named_parameters())
 

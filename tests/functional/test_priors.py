@@ -113,7 +113,7 @@ def test_bad_prior(prior, message):
         validate_prior(torch.tensor(prior), 3)
 
 
-@pytest.mark.parametrize('exponent', [-1.0, float('nan'), float('inf')])
+@pytest.mark.parametrize('exponent', [-1.0, float('nan'), float('inf'), '0.25', None])
 def test_bad_exponent(exponent):
     with pytest.raises(ValueError, match='exponent'):
         power_law_prior(3, exponent)

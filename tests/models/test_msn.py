@@ -161,8 +161,10 @@ def test_it_learns_to_agree():
     assert int(losses['target_prototypes']) == 6
 
 
-def test_without_a_step_it_says_which_hook_is_missing():
-    model = MODELS.build(CFG)
+@pytest.mark.parametrize('patch_drop', [0.25, 0.0])
+def test_without_a_step_it_says_which_hook_is_missing(patch_drop):
+    """Without dropping, too: a target that never moves must not go unnoticed."""
+    model = MODELS.build(dict(CFG, patch_drop=patch_drop))
     with pytest.raises(UserError, match='TargetNetworkHook'):
         model(views(), mode='loss')
 

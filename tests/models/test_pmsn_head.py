@@ -52,6 +52,17 @@ def test_loss_and_gradients_agree_with_plain_msn(marginal, prior):
     torch.testing.assert_close(head.prototypes.grad, w.grad)
 
 
+@pytest.mark.parametrize('prior', [dict(exponent=0.5), 'PowerLawPrior', ['a'] * 7])
+def test_what_is_no_prior(prior):
+    with pytest.raises(ValueError, match='expected a config such as'):
+        build(prior=prior)
+
+
+def test_any_tensor_is_a_prior():
+    weights = torch.tensor([4.0, 3.0, 2.0, 1.0, 1.0, 1.0, 1.0])
+    torch.testing.assert_close(build(prior=weights).log_prior.exp().float(), weights / 13)
+
+
 def test_uniform_prior_is_msn_whatever_names_it():
     """UniformPrior, exponent 0, a vector of equal numbers: the same loss."""
     values = []

@@ -16,7 +16,7 @@ model = dict(
         in_channels=768,
         hid_channels=2048,
         out_channels=256,
-        norm_cfg=dict(type='PortableSyncBN'),
+        norm_cfg=dict(type='PortableSyncBatchNorm'),
     ),
     head=dict(
         type='PMSNHead',

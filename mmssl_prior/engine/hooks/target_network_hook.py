@@ -1,5 +1,6 @@
 import math
 
+from mmengine import dist
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmpretrain.registry import HOOKS
@@ -78,6 +79,7 @@ class TargetNetworkHook(Hook):
         self.end_momentum = end_momentum
         self.schedule = schedule
         self.stretch = stretch
+        self._seed = 0
 
     @staticmethod
     def _model(runner):
@@ -93,9 +95,13 @@ class TargetNetworkHook(Hook):
                 )
         if runner.iter == 0:
             model.sync_target()
+        # With diff_rank_seed each rank has a seed of its own; patches are drawn for all ranks.
+        seed = [runner.seed]
+        dist.broadcast_object_list(seed)
+        self._seed = seed[0]
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        self._model(runner).set_step(runner.seed, runner.iter)
+        self._model(runner).set_step(self._seed, runner.iter)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         if not runner.optim_wrapper.should_update():

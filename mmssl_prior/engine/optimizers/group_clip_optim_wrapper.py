@@ -12,33 +12,32 @@ class GroupClipOptimWrapper(OptimWrapper):
     """MMEngine's OptimWrapper, where ``clip_grad`` spares groups marked ``clip_grad=False``.
 
     The stock wrapper clips every parameter; MSN as released clips the encoder
-    only and leaves the prototypes out. A gradient norm that is not finite
-    raises ``UserError`` before the optimizer step.
+    only and leaves the prototypes out. With ``clip_grad=dict(max_norm=...)`` a
+    gradient that is not finite raises ``UserError`` before the optimizer step.
 
     Args:
         **kwargs: Those of ``mmengine.optim.OptimWrapper``.
     """
 
     def _clip_grad(self) -> None:
-        params = [
-            p
-            for group in self.optimizer.param_groups
-            if group.get('clip_grad', True)
-            for p in group['params']
-            if p.requires_grad and p.grad is not None
-        ]
-        if not params:
+        clipped, spared = [], []
+        for group in self.optimizer.param_groups:
+            params = clipped if group.get('clip_grad', True) else spared
+            params += [p for p in group['params'] if p.grad is not None]
+        if not clipped:
             return
-        norm = self.clip_func(params, **self.clip_grad_kwargs)
+        norm = self.clip_func(clipped, **self.clip_grad_kwargs)
         if norm is None:  # clipping by value has no norm
             return
         # With a loss scaler an overflow is expected now and then, and the scaler skips the step.
-        if not hasattr(self, 'loss_scaler') and not torch.isfinite(norm):
-            raise UserError(
-                f'the gradient norm is {float(norm)} although the loss is finite; the '
-                'weights were left as they were and the last checkpoint is good: lower '
-                'the learning rate or lengthen its warm-up'
-            )
+        if not hasattr(self, 'loss_scaler'):
+            finite = torch.stack([norm.isfinite(), *(p.grad.isfinite().all() for p in spared)])
+            if not finite.all():
+                raise UserError(
+                    f'a gradient is not finite (norm {float(norm):g}) although the loss is; the '
+                    'weights were left as they were and the last checkpoint is good: lower '
+                    'the learning rate or lengthen its warm-up'
+                )
         self.message_hub.update_scalar(f'train/{self.grad_name}', float(norm))
 
 

@@ -17,7 +17,7 @@ from ...functional import (
     soft_cross_entropy,
     validate_prior,
 )
-from ..priors import Prior
+from ..priors import EmpiricalPrior, Prior
 
 __all__ = ['PMSNHead']
 
@@ -101,13 +101,19 @@ class PMSNHead(BaseModule):
     def _build_prior(self, prior) -> Prior | None:
         if prior is None:
             prior = dict(type='PowerLawPrior', exponent=0.25)
-        if isinstance(prior, dict):
+        if isinstance(prior, dict) and 'type' in prior:
             prior = TASK_UTILS.build(prior)
         if not isinstance(prior, Prior):
-            weights = torch.as_tensor(np.asarray(prior, dtype=np.float64))
+            try:
+                weights = torch.as_tensor(np.asarray(prior, dtype=np.float64))
+            except (TypeError, ValueError) as e:
+                raise UserError(
+                    f'prior={prior!r}: expected a config such as '
+                    "dict(type='PowerLawPrior', exponent=0.25), or one number for each prototype"
+                ) from e
             self._set_log_prior(validate_prior(weights, self.num_prototypes))
             return None
-        if getattr(prior, 'is_fitted', True):
+        if not isinstance(prior, EmpiricalPrior) or prior.is_fitted:
             self._set_log_prior(prior(self.num_prototypes))
         return prior
 
@@ -116,7 +122,7 @@ class PMSNHead(BaseModule):
 
     def fit_prior(self, counts: Sequence[float] | np.ndarray) -> None:
         """Give an ``EmpiricalPrior`` the class counts of the training set."""
-        assert self.prior is not None and hasattr(self.prior, 'fit')
+        assert isinstance(self.prior, EmpiricalPrior)
         self.prior.fit(counts)
         self._set_log_prior(self.prior(self.num_prototypes))
 

@@ -10,7 +10,7 @@ from ...functional import all_reduce_sum
 __all__ = ['PortableSyncBatchNorm']
 
 
-@MODELS.register_module(name='PortableSyncBN')
+@MODELS.register_module()
 class PortableSyncBatchNorm(_BatchNorm):
     r"""Batch normalisation over all ranks that runs on any device.
 

@@ -1,8 +1,11 @@
+import math
+
+import torch
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from ...errors import UserError
-from ...functional import sinkhorn, uniform_prior
+from ...functional import sinkhorn
 
 __all__ = ['Sinkhorn']
 
@@ -47,7 +50,7 @@ class Sinkhorn(nn.Module):
         if self.marginal == 'off':
             return log_q
         if self.marginal == 'uniform':
-            log_prior = uniform_prior(len(log_prior)).log().to(log_prior)
+            log_prior = torch.full_like(log_prior, -math.log(len(log_prior)))
         return sinkhorn(log_q, log_prior, self.iterations)
 
     def extra_repr(self) -> str:

@@ -36,7 +36,7 @@ class MSNNeck(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg or dict(type='TruncNormal', layer='Linear', std=0.02))
-        norm_cfg = norm_cfg or dict(type='PortableSyncBN')
+        norm_cfg = norm_cfg or dict(type='PortableSyncBatchNorm')
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.fc1 = nn.Linear(in_channels, hid_channels)

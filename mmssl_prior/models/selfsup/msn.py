@@ -153,6 +153,13 @@ class MSN(BaseSelfSupervisor):
                 'MSN needs at least two views of each image (target, anchor, focal '
                 '...): let the train pipeline end with SeededMultiView and PackInputs'
             )
+        if self._step is None:
+            raise UserError(
+                'MSN does not know its training step: add '
+                "dict(type='TargetNetworkHook') to custom_hooks (in a loop of your own "
+                'call model.set_step(seed, iteration) before and '
+                'model.update_target(momentum) after each step)'
+            )
         target_view, *anchors = inputs
         with torch.no_grad():
             target = self.target_neck(self._features(self.target_backbone, target_view))
@@ -171,13 +178,7 @@ class MSN(BaseSelfSupervisor):
     def _keep(self, view: Tensor) -> Tensor | None:
         if not self.patch_drop:
             return None
-        if self._step is None:
-            raise UserError(
-                'MSN does not know its training step: add '
-                "dict(type='TargetNetworkHook') to custom_hooks (in a loop of your own "
-                'call model.set_step(seed, iteration) before and '
-                'model.update_target(momentum) after each step)'
-            )
+        assert self._step is not None
         rows, columns = self.backbone.token_grid(tuple(view.shape[-2:]))
         generator = torch.Generator().manual_seed(_seed_from(*self._step, 1))
         if self.patch_drop_mode == 'batch':
