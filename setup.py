@@ -28,15 +28,14 @@ class BuildWithMim(build_py):
     Only into the build folder: the source tree stays as it is.
     """
 
-    shared = ('configs', 'tools', 'model-index.yml')
+    shared = ('configs', 'tools')
 
     def _mim_files(self) -> list[tuple[Path, Path]]:
         target = Path(self.build_lib) / 'mmssl_prior' / '.mim'
         pairs = []
         for name in self.shared:
             source = ROOT / name
-            files = sorted(source.rglob('*')) if source.is_dir() else [source]
-            for file in files:
+            for file in sorted(source.rglob('*')):
                 if file.is_file() and '__pycache__' not in file.parts:
                     pairs.append((file, target / file.relative_to(ROOT)))
         return pairs
@@ -73,13 +72,16 @@ setup(
     cmdclass={'build_py': BuildWithMim},
     python_requires='>=3.10',
     install_requires=[
-        'torch>=2.0',
-        'torchvision>=0.15',
+        # The first with a fused AdamW on CPU.
+        'torch>=2.4',
+        'torchvision>=0.19',
         'timm>=0.9',
         'numpy',
         'packaging',
         'scikit-learn>=1.2',
         'matplotlib>=3.6',
+        'pillow',
+        'rich',
     ],
     extras_require={
         'onedl': [

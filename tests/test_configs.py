@@ -1,15 +1,22 @@
 """Every config builds everything it names and trains a step."""
 
 import ast
+import copy
+import re
 
 import pytest
 import torch
+from mmengine import Config
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmpretrain.registry import MODELS
 
 from mmssl_prior.config import check_arguments
 from tests.miniatures import make_imagenet, make_inaturalist2018
 from tests.smoke import CONFIGS, ROOT, smoke_config
+
+MAIN = 'configs/pmsn/pmsn_vit-b16_inat18.py'
+BENCHMARKS = [path for path in CONFIGS if '/benchmarks/' in path]
+PRETRAINING = [path for path in CONFIGS if path not in BENCHMARKS]
 
 
 @pytest.fixture(scope='module')
@@ -21,28 +28,56 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def checkpoint(tmp_path_factory):
-    """Weights as the main config saves them."""
-    cfg = smoke_config('configs/pmsn/pmsn_vit-b16_inat18.py', '', {})
-    path = tmp_path_factory.mktemp('checkpoint') / 'epoch_1.pth'
-    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict(), meta={}), path)
-    return path
+def checkpoint(tmp_path_factory, data):
+    """What the main config's Runner saves after a step."""
+    cfg = smoke_config(MAIN, tmp_path_factory.mktemp('main'), data)
+    cfg.default_hooks.checkpoint.interval = 1
+    run(cfg)
+    return f'{cfg.work_dir}/epoch_1.pth'
+
+
+class Start(Hook):
+    """The weights that training starts from."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.state = copy.deepcopy(runner.model.state_dict())
+
+
+def run(cfg):
+    check_arguments(cfg)
+    runner = Runner.from_cfg(cfg)
+    start = Start()
+    runner.register_hook(start)
+    runner.train()
+    assert runner.iter == 1
+    return runner, start.state
 
 
 def test_there_are_configs():
-    assert 'configs/pmsn/pmsn_vit-b16_inat18.py' in CONFIGS and len(CONFIGS) >= 5
+    assert MAIN in CONFIGS and len(PRETRAINING) >= 3 and len(BENCHMARKS) >= 2
 
 
-@pytest.mark.parametrize('path', CONFIGS)
-def test_config_trains_a_step(path, tmp_path, data, checkpoint):
-    cfg = smoke_config(path, tmp_path, data, checkpoint)
-    check_arguments(cfg)
-    runner = Runner.from_cfg(cfg)
-    runner.train()
-    assert runner.iter == 1
-    if cfg.get('val_cfg'):
-        runner.build_val_loop(cfg.val_cfg)
-    assert (tmp_path / 'epoch_1.pth').is_file() or cfg.default_hooks.checkpoint.interval > 1
+@pytest.mark.parametrize('path', PRETRAINING)
+def test_pretraining_config_trains_a_step(path, tmp_path, data):
+    cfg = smoke_config(path, tmp_path, data)
+    runner, start = run(cfg)
+    assert not torch.equal(runner.model.head.prototypes, start['head.prototypes'])
+    runner.build_val_loop(cfg.val_cfg)
+
+
+@pytest.mark.parametrize('path', BENCHMARKS)
+def test_benchmark_trains_a_step_from_our_checkpoint(path, tmp_path, data, checkpoint):
+    """Its backbone is our target network to the bit; a linear probe leaves it so."""
+    runner, start = run(smoke_config(path, tmp_path, data, checkpoint))
+    saved = torch.load(checkpoint, weights_only=False)['state_dict']
+    names = [name for name in saved if name.startswith('target_backbone.')]
+    assert names
+    moved = []
+    for name in names:
+        inner = name.removeprefix('target_')
+        assert torch.equal(start[inner], saved[name]), name
+        moved.append(not torch.equal(runner.model.state_dict()[inner], saved[name]))
+    assert any(moved) == ('finetune' in path)
 
 
 @pytest.mark.parametrize('path', CONFIGS)
@@ -51,13 +86,44 @@ def test_config_opens_with_its_command_and_result(path):
     assert text and path in text, 'the docstring gives the command that runs the config'
     assert 'Result' in text
 
+    assert not re.search(r'\bRESULT\b|@[A-Z]', text), 'a placeholder was left'
 
-def test_values_of_the_main_config(tmp_path):
-    cfg = smoke_config('configs/pmsn/pmsn_vit-b16_inat18.py', tmp_path, {})
-    full = type(cfg).fromfile(ROOT / 'configs/pmsn/pmsn_vit-b16_inat18.py')
-    assert full.train_dataloader.batch_size == 128 and full.train_cfg.max_epochs == 300
-    assert full.train_dataloader.dataset.pipeline[1].num_views == [2, 10]
-    head = full.model.head
-    assert head.num_prototypes == 1024 and head.prior == dict(type='PowerLawPrior', exponent=0.25)
-    assert head.prior_loss.loss_weight == 1.0 and full.model.patch_drop == 0.15
-    assert full.model.backbone.arch == 'deit-base'
+
+def test_values_of_the_main_config():
+    cfg = Config.fromfile(ROOT / MAIN)
+    model, data = cfg.model, cfg.train_dataloader
+    assert (data.batch_size, cfg.train_cfg.max_epochs) == (128, 300)
+    assert (model.backbone.arch, model.backbone.patch_size) == ('deit-base', 16)
+    assert (model.patch_drop, model.patch_drop_mode) == (0.15, 'batch')
+    assert (model.neck.hid_channels, model.neck.out_channels) == (2048, 256)
+    head = model.head
+    assert (head.num_prototypes, head.embed_dim) == (1024, 256)
+    assert (head.temperature, head.sharpening) == (0.1, 0.25)
+    assert head.prior == dict(type='PowerLawPrior', exponent=0.25)
+    assert head.prior_loss.loss_weight == 1.0
+    assert (head.sinkhorn.marginal, head.sinkhorn.iterations) == ('prior', 3)
+    assert cfg.optim_wrapper.clip_grad.max_norm == 3.0
+    optimizer = cfg.optim_wrapper.optimizer
+    assert (optimizer.type, optimizer.betas, optimizer.eps) == ('AdamW', (0.9, 0.999), 1e-8)
+    (target,) = cfg.custom_hooks
+    assert (target.momentum, target.end_momentum, target.schedule, target.stretch) == (
+        0.996,
+        1.0,
+        'linear',
+        1.25,
+    )
+    views = data.dataset.pipeline[1]
+    assert views.num_views == [2, 10]
+    large, focal = (steps[0] for steps in views.transforms)
+    assert (large.scale, large.crop_ratio_range) == (224, (0.3, 1.0))
+    assert (focal.scale, focal.crop_ratio_range) == (96, (0.05, 0.3))
+    for steps in views.transforms:
+        flip, jitter, gray, blur = steps[1:]
+        assert (flip.prob, gray.prob, blur.prob, blur.radius_range) == (0.5, 0.2, 0.5, (0.1, 2.0))
+        assert [jitter[k] for k in ('brightness', 'contrast', 'saturation', 'hue', 'prob')] == [
+            0.4,
+            0.4,
+            0.4,
+            0.1,
+            0.8,
+        ]

@@ -1,6 +1,8 @@
 """What ``pip`` and ``make`` install: the wheel outside the checkout, and the environment."""
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -44,6 +46,18 @@ def wheel(tmp_path_factory):
     return built
 
 
+def metadata(wheel):
+    archive = zipfile.ZipFile(wheel)
+    (name,) = (name for name in archive.namelist() if name.endswith('.dist-info/METADATA'))
+    return archive.read(name).decode().splitlines()
+
+
+def requirements(wheel):
+    """The lines of what comes with the package itself, without its extras."""
+    lines = [line for line in metadata(wheel) if line.startswith('Requires-Dist')]
+    return [line for line in lines if 'extra ==' not in line]
+
+
 def test_wheel_holds_package_configs_and_tools(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     for folder in ('mmssl_prior', 'configs', 'tools'):
@@ -54,13 +68,45 @@ def test_wheel_holds_package_configs_and_tools(wheel):
     assert not [name for name in names if name.startswith(('tests', 'tools', 'configs'))]
 
 
+def distributions(lines):
+    return {re.match(r'Requires-Dist: ([\w-]+)', line).group(1) for line in lines}
+
+
+def test_wheel_requires_what_the_package_imports(wheel):
+    required = distributions(requirements(wheel))
+    names = {'scikit-learn': 'sklearn', 'pillow': 'PIL'}
+    known = {names.get(name, name) for name in required} | sys.stdlib_module_names
+    known |= {'mmssl_prior', 'mmengine', 'mmcv', 'mmpretrain'}
+    for path in (ROOT / 'mmssl_prior').rglob('*.py'):
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            found = []
+            if isinstance(node, ast.Import):
+                found = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found = [node.module]
+            for name in found:
+                assert name.split('.')[0] in known, f'{path.name} imports {name}'
+
+
+def test_wheel_requires_torch_with_fused_adamw_on_cpu(wheel):
+    required = requirements(wheel)
+    assert 'Requires-Dist: torch>=2.4' in required
+    assert 'Requires-Dist: torchvision>=0.19' in required
+
+
+def test_manifest_names_files_that_exist():
+    lines = (ROOT / 'MANIFEST.in').read_text().splitlines()
+    for line in lines:
+        word, *names = line.split()
+        if word in ('graft', 'include'):
+            assert [name for name in names if not (ROOT / name).exists()] == []
+
+
 def test_wheel_requires_no_openmmlab_package(wheel):
     """Installing the plugin must not replace the packages that a user has."""
-    archive = zipfile.ZipFile(wheel)
-    (name,) = (name for name in archive.namelist() if name.endswith('.dist-info/METADATA'))
-    lines = archive.read(name).decode().splitlines()
+    lines = metadata(wheel)
     required = [line for line in lines if line.startswith('Requires-Dist')]
-    unconditional = [line for line in required if 'extra ==' not in line]
+    unconditional = requirements(wheel)
     assert [line for line in required if 'onedl-mmengine>=0.10.12' in line]
     assert unconditional
     for name in ('mmengine', 'mmcv', 'mmpretrain'):
@@ -80,6 +126,9 @@ def test_wheel_works_outside_the_checkout(wheel, tmp_path):
     tool = target / 'mmssl_prior' / '.mim' / 'tools' / 'train.py'
     run(sys.executable, tool, config, '--work-dir', 'run', cwd=tmp_path, env=environment)
     assert (tmp_path / 'run' / 'epoch_2.pth').is_file()
+    module = ('-m', 'mmssl_prior.cli.train')
+    run(sys.executable, *module, config, '--work-dir', 'module', cwd=tmp_path, env=environment)
+    assert (tmp_path / 'module' / 'epoch_2.pth').is_file()
     config = target / 'mmssl_prior' / '.mim' / 'configs' / 'pmsn' / 'pmsn_vit-b16_inat18.py'
     code = (
         'import sys; from mmssl_prior.config import load_config, check_arguments; '
@@ -144,8 +193,26 @@ esac"""
         python = self.environment(tree)
         result = self.install(tree, PYTHON=str(python))
         assert result.returncode == 0, result.stderr
-        assert (tree / '.venv' / '.installed').read_text().strip() == str(tree)
+        assert (tree / '.venv' / '.installed').read_text().strip() == str(tree.resolve())
         assert not (tree / '.venv' / '.installing').exists()
+
+    def test_nothing_to_do_again_in_a_checkout_behind_a_symlink(self, tree):
+        """The stamp and make must agree on the name of the place."""
+        python = self.environment(tree)
+        for name in ('Makefile', 'setup.py', 'pyproject.toml'):
+            shutil.copy2(ROOT / name, tree)
+        link = tree.parent / f'{tree.name}-link'
+        link.symlink_to(tree)
+        # As a shell that went there by the link.
+        environment = {'PATH': f'{tree / "bin"}:/usr/bin:/bin', 'PWD': str(link)}
+        make = ('make', '--no-print-directory', 'install', f'PYTHON={python}')
+        assert 'installing' in run(*make, cwd=link, env=environment)
+        assert 'installing' not in run(*make, cwd=link, env=environment)
+
+    def test_empty_array_with_old_bash(self):
+        """Before bash 4.4, `set -u` takes an empty array for an unset variable (macOS has 3.2)."""
+        text = INSTALLER.read_text()
+        assert '"${quiet[@]}"' not in text.replace('${quiet[@]+"${quiet[@]}"}', '')
 
     def test_existing_environment_is_kept(self, tree):
         python = self.environment(tree)

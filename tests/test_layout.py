@@ -30,7 +30,7 @@ ALLOWED = {
         'models.necks',
     },
     'engine': {'functional', 'models', 'datasets', 'evaluation'},
-    'evaluation': {'functional', 'models', 'datasets', 'engine'},
+    'evaluation': {'functional', 'models', 'datasets'},
     'config': set(),
     'cli': {'functional', 'models', 'datasets', 'evaluation', 'engine', 'config'},
 }

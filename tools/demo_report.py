@@ -8,9 +8,15 @@ try:
     from mmssl_prior.config import load_config
     from mmssl_prior.evaluation.demo_report import demo_report
 except ImportError as error:
-    # The compatibility gate's one line; any other import error is a bug and keeps its traceback.
+    # The package itself, or the compatibility gate's line; any other is a bug with its traceback.
     if error.name != 'mmssl_prior':
         raise
+    if isinstance(error, ModuleNotFoundError):
+        sys.exit(
+            f'error: mmssl_prior is not installed for {sys.executable}; run: make install, then '
+            '.venv/bin/python tools/demo_report.py CONFIG WORK_DIR; '
+            'or, for this Python: pip install -e .'
+        )
     sys.exit(f'error: {error}')
 
 

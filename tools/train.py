@@ -5,9 +5,14 @@ import sys
 try:
     from mmssl_prior.cli.train import main
 except ImportError as error:
-    # The compatibility gate's one line; any other import error is a bug and keeps its traceback.
+    # The package itself, or the compatibility gate's line; any other is a bug with its traceback.
     if error.name != 'mmssl_prior':
         raise
+    if isinstance(error, ModuleNotFoundError):
+        sys.exit(
+            f'error: mmssl_prior is not installed for {sys.executable}; run: make install, then '
+            '.venv/bin/python tools/train.py CONFIG; or, for this Python: pip install -e .'
+        )
     sys.exit(f'error: {error}')
 
 if __name__ == '__main__':

@@ -7,10 +7,10 @@ RESULT
 
 _base_ = ['./pmsn_vit-mini_patterns-lt.py']
 
-# A digit is its whole shape: larger crops than for patterns, never mirrored, hardly any colour.
+# A digit is its whole shape: larger crops than for patterns, never mirrored, no colours.
 color = [dict(type='SeededColorJitter', brightness=0.4, contrast=0.4, prob=0.8)]
-large_view = [dict(type='SeededRandomResizedCrop', scale=32, crop_ratio_range=(0.6, 1.0)), *color]
-focal_view = [dict(type='SeededRandomResizedCrop', scale=20, crop_ratio_range=(0.4, 0.8)), *color]
+large_view = [dict(type='SeededRandomResizedCrop', scale=32, crop_ratio_range=(0.5, 1.0)), *color]
+focal_view = [dict(type='SeededRandomResizedCrop', scale=20, crop_ratio_range=(0.2, 0.5)), *color]
 train_pipeline = [
     dict(type='SeededMultiView', transforms=[large_view, focal_view], num_views=[2, 2]),
     dict(type='PackInputs'),
@@ -20,6 +20,7 @@ train_dataloader = dict(dataset=dict(type='DigitsLT', pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(type='DigitsLT'))
 val_cfg = dict(bank_dataloader=dict(dataset=dict(type='DigitsLT')))
 
-# 5 iterations an epoch.
+# Five iterations an epoch.
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
 train_cfg = dict(max_epochs=200, val_interval=20)
 default_hooks = dict(logger=dict(interval=5), checkpoint=dict(interval=20))

@@ -58,7 +58,7 @@ def _mistake(error: BaseException) -> str | None:
     message = str(error)
     prefixed = f'{name}: {message}' if name and not message.startswith(name) else message
     if isinstance(error, UserError):
-        return _from_worker(prefixed)
+        return _from_worker(prefixed, type(error).__name__)
     if isinstance(error, FileNotFoundError):
         return message if any(_is_mmengine(frame, LOADERS) for frame in frames) else None
     if not builders or not message:
@@ -72,25 +72,32 @@ def _mistake(error: BaseException) -> str | None:
     return prefixed if called_wrongly or validated else None
 
 
+def _inner(error: BaseException) -> BaseException | None:
+    """What the exception was raised from, or again: an unrelated one while handling it is a bug."""
+    if error.__cause__ is not None or error.__suppress_context__:
+        return error.__cause__
+    # Some versions of MMEngine raise `type(e)(...)` anew with the class's name before the message.
+    return error.__context__ if type(error.__context__) is type(error) else None
+
+
 def _chain(error: BaseException) -> list[BaseException]:
     chain: list[BaseException] = []
     current: BaseException | None = error
     while current is not None and current not in chain:
         chain.append(current)
-        current = current.__cause__ or current.__context__
+        current = _inner(current)
     return chain
 
 
-def _from_worker(text: str) -> str:
+def _from_worker(text: str, kind: str) -> str:
     """The message of a UserError that a loader's worker sent with its traceback around it."""
     if 'Original Traceback' not in text:
         return text
-    return re.split(r'^(?:[\w.]+\.)?UserError: ', text, flags=re.MULTILINE)[-1]
+    return re.split(rf'^(?:[\w.]+\.)?{kind}: ', text, flags=re.MULTILINE)[-1]
 
 
 def describe(error: BaseException) -> str | None:
     """The line for the user, or None if the exception is a bug and wants its traceback."""
-    # Some versions of MMEngine raise anew with the class's name before the message.
     found = (_mistake(link) for link in _chain(error))
     message = next((text for text in found if text), None)
     return ' '.join(message.split()) if message else None

@@ -79,7 +79,7 @@ def prepare_distributed(cfg: Config) -> None:
                 'or hide the GPUs with CUDA_VISIBLE_DEVICES=-1'
             )
         return
-    if torch.accelerator.is_available() if hasattr(torch, 'accelerator') else False:
+    if hasattr(torch, 'accelerator') and torch.accelerator.is_available():
         return
     _set_rank_variables(launcher)
     dist_cfg = cfg.get('env_cfg', {}).get('dist_cfg', {})

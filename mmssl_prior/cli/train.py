@@ -22,6 +22,7 @@ from mmssl_prior.config import (
     check_checkpoints,
     load_config,
     parse_overrides,
+    warn_of_schedules,
 )
 from mmssl_prior.errors import UserError
 
@@ -104,6 +105,7 @@ def train(cfg: Config) -> None:
     prepare_distributed(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     check_checkpoints(runner.model, cfg)
+    warn_of_schedules(cfg)
     runner.train()
 
 

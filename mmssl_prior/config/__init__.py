@@ -4,6 +4,7 @@ from .arguments import check_arguments
 from .checkpoints import check_checkpoint, check_checkpoints
 from .loading import load_config
 from .overrides import apply_overrides, parse_overrides
+from .schedules import warn_of_schedules
 
 __all__ = [
     'apply_overrides',
@@ -12,4 +13,5 @@ __all__ = [
     'check_checkpoints',
     'load_config',
     'parse_overrides',
+    'warn_of_schedules',
 ]

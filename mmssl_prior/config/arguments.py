@@ -18,6 +18,8 @@ from mmengine.hooks import Hook
 from mmengine.optim import BaseOptimWrapper
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from mmengine.registry import DefaultScope, Registry
+from mmengine.runner import Runner
+from mmengine.utils.dl_utils import set_multi_processing
 from torch.utils.data import DataLoader
 
 from mmssl_prior.config.overrides import runner_keys
@@ -42,6 +44,8 @@ TAKEN_AT: tuple[tuple[str, frozenset[str]], ...] = (
 # The class behind a dict that stands without a type.
 DEFAULT_TYPES = {'val_cfg': 'ValLoop', 'test_cfg': 'TestLoop', 'optim_wrapper': 'OptimWrapper'}
 LOADER_KEYS = frozenset({'dataset', 'num_batch_per_epoch', 'disable_subprocess_warning'})
+# Runner.setup_env reads these by name, and nothing else.
+ENV_KEYS = {'cudnn_benchmark', 'dist_cfg', 'mp_cfg', 'resource_limit'}
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -95,6 +99,17 @@ def _meant(name: str, names: list[str]) -> str:
     return f' (did you mean {near[0]!r}?)' if near else ''
 
 
+def _remedy(path: str) -> str:
+    """What to do about a key that an earlier type of the dict has left."""
+    # MMEngine does not read `_delete_` in an item of a list.
+    if path.rpartition('.')[2].isdigit():
+        return 'if it belongs to another type, change the list in the file'
+    return (
+        'if it belongs to another type, replace the whole dict: add _delete_=True to it in the '
+        f'file, or {path}._delete_=True to --cfg-options'
+    )
+
+
 def _takes(item: Callable, keys: set[str]) -> tuple[set[str], frozenset[str] | None]:
     """Keys that the item does not take, and all that it takes (None: anything)."""
     accepted = accepted_arguments(item)
@@ -127,7 +142,8 @@ def _check_typed(path: str, node: Mapping, registries: list[Registry], scope: st
         key = sorted(unknown)[0]
         hint = _meant(key, sorted(accepted))
         if not hint:
-            hint = f' (it takes: {", ".join(sorted(accepted)) or "none"})'
+            takes = ', '.join(sorted(accepted)) or 'none'
+            hint = f' (it takes: {takes}); {_remedy(path)}'
         raise UserError(f'{path}: {getattr(item, "__name__", kind)} has no argument {key!r}{hint}')
 
 
@@ -142,13 +158,36 @@ def _with_type(name: str, value: Any) -> Any:
     return {'type': DEFAULT_TYPES[name], **value} if name in DEFAULT_TYPES else value
 
 
+def _parameters(function: Callable) -> set[str]:
+    return set(inspect.signature(function).parameters)
+
+
 def _check_loader(path: str, node: Mapping) -> None:
-    accepted = set(inspect.signature(DataLoader.__init__).parameters) | LOADER_KEYS
+    accepted = _parameters(DataLoader.__init__) | LOADER_KEYS
     for key in node:
         if key not in accepted:
             raise UserError(
                 f'{path}: a dataloader has no argument {key!r}{_meant(key, sorted(accepted))}'
             )
+
+
+def _check_environment(cfg: Config) -> None:
+    """The dicts that the Runner itself takes apart; of the second it ignores what it lacks."""
+    known = {
+        'randomness': _parameters(Runner.set_randomness) - {'self'},
+        'env_cfg': ENV_KEYS,
+        'env_cfg.mp_cfg': _parameters(set_multi_processing) - {'distributed'},
+    }
+    for path, keys in known.items():
+        node: Any = cfg
+        for step in path.split('.'):
+            node = node.get(step) or {}
+        for key in node:
+            if key not in keys | REGISTRY_KEYS:
+                raise UserError(
+                    f'{path}: no key {key!r} is read{_meant(key, sorted(keys))} '
+                    f'(known: {", ".join(sorted(keys))})'
+                )
 
 
 def check_arguments(cfg: Config) -> None:
@@ -162,6 +201,9 @@ def check_arguments(cfg: Config) -> None:
             that name takes one of the keys. The line has the path, and the
             nearest name.
     """
+    # A custom runner may read keys of its own.
+    if 'runner_type' not in cfg:
+        _check_environment(cfg)
     scope = cfg.get('default_scope') or 'mmengine'
     registries = _registries(scope)
     if not registries:

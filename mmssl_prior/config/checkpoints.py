@@ -5,12 +5,15 @@ changes nothing, says so in a long warning, and the run goes on from random
 weights.
 """
 
+import logging
 import pickle
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import find_latest_checkpoint
 from mmengine.runner.checkpoint import _load_checkpoint
@@ -19,9 +22,7 @@ from torch.nn.parameter import is_lazy
 
 from mmssl_prior.errors import UserError
 
-__all__ = ['check_checkpoint', 'check_checkpoints']
-
-EXAMPLES = 3
+__all__ = ['check_checkpoint', 'check_checkpoints', 'check_resume']
 
 
 def _read(path: str, what: str) -> Mapping[str, Tensor]:
@@ -43,14 +44,42 @@ def _read(path: str, what: str) -> Mapping[str, Tensor]:
     }
 
 
-def _examples(keys: list[str]) -> str:
-    return ', '.join(keys[:EXAMPLES]) + (', ...' if len(keys) > EXAMPLES else '')
+def _examples(keys: list[str], count: int = 3) -> str:
+    return ', '.join(keys[:count]) + (', ...' if len(keys) > count else '')
+
+
+def _shapes(model: nn.Module) -> dict[str, torch.Size]:
+    """Names and shapes of the weights; a lazy parameter has no shape to compare yet."""
+    items = model.state_dict().items()
+    return {k: v.shape for k, v in items if isinstance(v, Tensor) and not is_lazy(v)}
+
+
+def check_resume(model: nn.Module, path: str | Path) -> None:
+    """Raises unless every weight of the model is in the checkpoint, with its shape.
+
+    Raises:
+        UserError: If the file is missing or unreadable, or a weight is missing or differs.
+    """
+    state = _read(str(path), 'resume')
+    unfit = [
+        f'{key} {tuple(shape)} ({tuple(state[key].shape) if key in state else "missing"})'
+        for key, shape in _shapes(model).items()
+        if key not in state or state[key].shape != shape
+    ]
+    if unfit:
+        raise UserError(
+            f'resume {path}: {len(unfit)} weights of the model are missing in the checkpoint or '
+            f'of another shape there: {_examples(unfit, 5)}; resume with the config of that run, '
+            'or start a new run from its weights with load_from'
+        )
 
 
 def check_checkpoint(
     model: nn.Module, path: str | Path, prefix: str = '', what: str = 'checkpoint'
 ) -> None:
     """Raises unless at least one weight of the checkpoint fits the model by name and shape.
+
+    Warns, in one line, where only some do.
 
     Args:
         model: The model, or the part of it, that will load the checkpoint.
@@ -64,15 +93,21 @@ def check_checkpoint(
     state = _read(str(path), what)
     if prefix:
         prefix = prefix if prefix.endswith('.') else f'{prefix}.'
-    # A lazy parameter has no shape to compare yet.
-    target = {key: value.shape for key, value in model.state_dict().items() if not is_lazy(value)}
-    fits = any(
-        key.startswith(prefix) and target.get(key[len(prefix) :]) == value.shape
-        for key, value in state.items()
-    )
-    if fits or not target:
-        return
+    target = _shapes(model)
+    loaded = {key: value.shape for key, value in state.items() if key.startswith(prefix)}
+    unfit = [key for key, shape in loaded.items() if target.get(key[len(prefix) :]) != shape]
     under = f' under the prefix {prefix!r}' if prefix else ''
+    if not target:
+        return
+    if len(unfit) < len(loaded):
+        if unfit:
+            print_log(
+                f'{what} {path}: {len(unfit)} of {len(loaded)} keys{under} do not fit the model by '
+                f'name and shape and are not loaded: {_examples(unfit)}',
+                logger='current',
+                level=logging.WARNING,
+            )
+        return
     raise UserError(
         f'{what} {path}: no key{under} fits the model by name and shape; '
         f'the checkpoint has {_examples(list(state)) or "no tensors"}; '
@@ -97,16 +132,17 @@ def check_checkpoints(model: nn.Module, cfg: Config) -> None:
         cfg: The config it was built from.
 
     Raises:
-        UserError: As :func:`check_checkpoint`.
+        UserError: As :func:`check_checkpoint`, and for resume as :func:`check_resume`.
     """
     inner = model.module if is_model_wrapper(model) else model
     assert isinstance(inner, nn.Module)
-    path, what = cfg.get('load_from'), 'load_from'
+    path = cfg.get('load_from')
     if cfg.get('resume'):
-        what = 'resume'
         path = path or find_latest_checkpoint(cfg.work_dir)
-    if path:
-        check_checkpoint(inner, path, what=what)
+        if path:
+            check_resume(inner, path)
+    elif path:
+        check_checkpoint(inner, path, what='load_from')
     for name, module, init in _pretrained(inner):
         check_checkpoint(
             module, init['checkpoint'], init.get('prefix') or '', f'init_cfg of {name or "model"}:'

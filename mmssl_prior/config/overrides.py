@@ -32,6 +32,8 @@ EXTRA_KEYS = frozenset(
         'sync_bn',
     }
 )
+# Numbers below are in many places of a config by chance.
+SMALL = 10
 
 
 def runner_keys() -> frozenset[str]:
@@ -100,6 +102,48 @@ def _nearest(cfg: Mapping, parent: str, key: str, full: str) -> str:
     return near[0] if near else ''
 
 
+def _check_indices(cfg: Mapping, full: str, replaced: set[str]) -> None:
+    """Raises where the path enters a list beside its items, or replaces an item as a whole."""
+    value: Any = cfg
+    steps = full.split('.')
+    for place, key in enumerate(steps):
+        path = '.'.join(steps[:place])
+        if path in replaced:
+            return
+        if isinstance(value, (list, tuple)):
+            where = f'--cfg-options {full}: {path} is a list of {len(value)}'
+            if key not in _children(value):
+                remedy = (
+                    '+default_hooks.NAME.type=TYPE adds a hook'
+                    if path == 'custom_hooks'
+                    else 'change the list in the file'
+                )
+                raise UserError(f'{where} (counted from 0) and has no item {key}; {remedy}')
+            if steps[place + 1 :] in ([], ['_delete_']):
+                raise UserError(
+                    f'{where}, and its items cannot be replaced one by one; set keys of the item '
+                    f'({path}.{key}.KEY=VALUE) or the whole list ({path}=[...]), '
+                    'or change it in the file'
+                )
+        elif key not in _children(value):
+            return
+        value = _child(value, key)
+
+
+def _check_top(cfg: Mapping, full: str, read: frozenset[str]) -> None:
+    """Raises for a new top-level key that nothing reads."""
+    name = full.partition('.')[0]
+    if name in cfg or name in read:
+        return
+    near = _nearest(cfg, '', name, full)
+    near = near or next(iter(difflib.get_close_matches(name, sorted(read), n=1)), '')
+    hint = f' (did you mean {near}?)' if near else ''
+    raise UserError(
+        f'--cfg-options +{full}: {name} is not in the config and nothing reads it, '
+        f'so this would change nothing{hint}'
+    )
+
+
 def _check_exists(cfg: Mapping, full: str, replaced: set[str]) -> None:
     """Raises unless each step of the path exists (or lies in a dict that is being replaced)."""
     value: Any = cfg
@@ -133,15 +177,15 @@ def _check_effect(cfg: Mapping, full: str, read: frozenset[str]) -> None:
         if _same(value, cfg[name])
     ]
     # Small numbers occur everywhere: a key of the same name is the better guess.
-    copies = [path for path in copies if path.rpartition('.')[2] == name] or copies
+    if isinstance(cfg[name], (int, float)) and abs(cfg[name]) < SMALL:
+        copies = [path for path in copies if path.rpartition('.')[2] == name] or copies
     suffix = f'.{rest}' if rest else ''
-    if not copies:
-        remedy = 'change it in the file, or override the keys that are computed from it'
-    else:
-        remedy = 'override ' + ', '.join(path + suffix for path in copies[:4])
+    equal = ', '.join(path + suffix for path in copies)
     raise UserError(
         f'--cfg-options {full}: {name} is a variable of the config file, evaluated before '
-        f'options are merged, so this would change nothing; {remedy}'
+        'options are merged, so this would change nothing; change it in the file '
+        f'or a copy of the file{f", or override {equal}" if equal else ""}; '
+        'values that the file computes from it are not listed here'
     )
 
 
@@ -164,12 +208,15 @@ def apply_overrides(cfg: Config, options: Mapping[str, Any]) -> None:
         full = key.lstrip('+')
         merged[full] = value
         top = full.partition('.')[0]
+        _check_indices(tree, full, replaced)
         # A key that the Runner knows cannot be a misspelling.
         if not key.startswith('+') and not (full == top and top in read):
             _check_exists(tree, full, replaced)
         # A custom runner may read keys of its own.
-        if top in tree and 'runner_type' not in tree:
-            _check_effect(tree, full, read)
+        if 'runner_type' not in tree:
+            _check_top(tree, full, read)
+            if top in tree:
+                _check_effect(tree, full, read)
     try:
         cfg.merge_from_dict(merged)
     except (KeyError, TypeError, IndexError) as error:

@@ -5,7 +5,7 @@ import torch
 from mmengine.registry import Registry
 from torch.utils.data import DataLoader, Dataset
 
-from mmssl_prior.cli.boundary import describe, run_guarded
+from mmssl_prior.cli.boundary import BUILDERS, LOADERS, describe, run_guarded
 from mmssl_prior.errors import UserError
 
 ITEMS = Registry('boundary items')
@@ -29,12 +29,19 @@ class Validating:
         raise ValueError('deep down')
 
 
+class Undecodable(UserError):
+    """As the package's own errors of one kind of file."""
+
+
 class Unlucky(Dataset):
+    def __init__(self, kind):
+        self.kind = kind
+
     def __len__(self):
         return 2
 
     def __getitem__(self, index):
-        raise UserError('too many images cannot be read: a.jpg, b.jpg')
+        raise self.kind('too many images cannot be read: a.jpg, b.jpg')
 
 
 def caught(function):
@@ -56,9 +63,10 @@ def test_user_error_is_one_line():
     assert caught(fail) == 'first second'
 
 
-def test_user_error_of_a_worker_process():
+@pytest.mark.parametrize('kind', [UserError, Undecodable])
+def test_user_error_of_a_worker_process(kind):
     """The loader wraps the message in a traceback of the worker."""
-    loader = DataLoader(Unlucky(), num_workers=1)
+    loader = DataLoader(Unlucky(kind), num_workers=1)
     assert caught(lambda: next(iter(loader))) == 'too many images cannot be read: a.jpg, b.jpg'
 
 
@@ -66,6 +74,45 @@ def test_bug_keeps_its_traceback():
     assert caught(lambda: 1 / 0) is None
     assert caught(lambda: int('x')) is None
     assert caught(lambda: torch.zeros(2) @ torch.zeros(3)) is None
+
+
+def again(outer, inner, **kwargs):
+    """What is shown of an exception raised while another is handled."""
+
+    def fail():
+        try:
+            raise inner
+        except Exception:
+            if kwargs:
+                raise outer from kwargs['cause']
+            raise outer  # noqa: B904
+
+    return caught(fail)
+
+
+def test_bug_while_a_user_error_is_handled():
+    assert again(ZeroDivisionError('oh'), UserError('x')) is None
+
+
+def test_suppressed_context_is_not_shown():
+    assert again(ZeroDivisionError('oh'), UserError('x'), cause=None) is None
+    assert again(RuntimeError('oh'), RuntimeError('x'), cause=None) is None
+
+
+def test_cause_is_shown():
+    assert again(RuntimeError('oh'), KeyError('x'), cause=UserError('the cause')) == 'the cause'
+
+
+def test_error_raised_anew_with_its_own_type():
+    """MMEngine's upstream version puts the name of the class before the message this way."""
+
+    def fail():
+        try:
+            ITEMS.build(dict(type='Validating', width=0, mode='value'))
+        except Exception as error:
+            raise type(error)(f'class Validating in some.py: {error}')  # noqa: B904
+
+    assert caught(fail) == 'Validating: width must be positive'
 
 
 @pytest.mark.parametrize(
@@ -97,6 +144,17 @@ def test_mistake_below_a_constructor_of_this_package():
     assert caught(lambda: MODELS.build(cfg)) == (
         'PowerLawPrior: exponent must be a finite number >= 0, got -1'
     )
+
+
+def test_frames_of_mmengine_are_as_the_boundary_knows_them():
+    """It reads them by name, and an upstream rename would hide every message of a constructor."""
+    from mmengine.registry import build_functions
+    from mmengine.runner import Runner
+
+    codes = {name: getattr(build_functions, name).__code__ for name in BUILDERS}
+    assert 'obj_cls' in codes['build_from_cfg'].co_varnames
+    assert 'scheduler_cls' in codes['build_scheduler_from_cfg'].co_varnames
+    assert all(callable(getattr(Runner, name)) for name in LOADERS)
 
 
 class TestExitStatus:

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmpretrain.registry import OPTIM_WRAPPERS
 
-from mmssl_prior.cli.train import main
+from mmssl_prior.cli.train import _apply_amp, main
+from mmssl_prior.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 TOYS = ROOT / 'tests' / 'toys'
@@ -64,6 +66,53 @@ def test_work_dir_defaults_to_the_name_of_the_config(tmp_path):
     assert (tmp_path / 'work_dirs' / 'toy_config' / 'epoch_2.pth').is_file()
 
 
+def test_module_is_the_same_command(tmp_path):
+    """Where the package is installed from a wheel there is no tools/ folder."""
+    result = subprocess.run(
+        [sys.executable, '-m', 'mmssl_prior.cli.train', str(CONFIG), '--work-dir', str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        cwd=tmp_path,
+    )
+    assert (result.returncode, result.stderr) == (0, '')
+    assert (tmp_path / 'epoch_2.pth').is_file()
+
+
+@pytest.mark.parametrize('tool', ['train', 'demo_report'])
+def test_tool_with_a_python_that_lacks_the_package(tool, tmp_path):
+    # -S: without the installed packages.
+    command = [sys.executable, '-S', '-E', str(ROOT / 'tools' / f'{tool}.py'), str(CONFIG)]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 1
+    message = rf'error: mmssl_prior is not installed for .*: make install.*{tool}\.py.* -e \.\n'
+    assert re.fullmatch(message, result.stderr), result.stderr
+
+
+@pytest.mark.parametrize('tool', ['train', 'demo_report'])
+@pytest.mark.parametrize(
+    ('source', 'ending'),
+    [
+        ("raise ImportError('the gate', name='mmssl_prior')", 'error: the gate\n'),
+        ('import no_such_thing', "ModuleNotFoundError: No module named 'no_such_thing'\n"),
+    ],
+    ids=['gate', 'bug'],
+)
+def test_tool_with_another_import_error(tool, source, ending, tmp_path):
+    (tmp_path / 'mmssl_prior').mkdir()
+    (tmp_path / 'mmssl_prior' / '__init__.py').write_text(source)
+    result = subprocess.run(
+        [sys.executable, str(ROOT / 'tools' / f'{tool}.py'), str(CONFIG)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': str(tmp_path)},
+    )
+    assert result.returncode == 1
+    assert result.stderr.endswith(ending)
+    assert (result.stderr == ending) == ending.startswith('error')
+
+
 def test_what_runs_is_the_config(train_here, tmp_path):
     """The dumped config is the file plus the flags, and nothing else."""
     assert train_here('--cfg-options', 'train_cfg.max_epochs=1')[0] == 0
@@ -79,9 +128,13 @@ def test_what_runs_is_the_config(train_here, tmp_path):
     ('arguments', 'message'),
     [
         (('--cfg-options', 'model.widht=3'), r'did you mean model\.width\?'),
-        (('--cfg-options', 'width=3'), r'override model\.width, train_dataloader\.dataset\.width'),
+        (
+            ('--cfg-options', 'width=3'),
+            r'override model\.width, train_dataloader\.dataset\.width;',
+        ),
         (('--cfg-options', '+model.widht=3'), r"model: ToyModel has no argument 'widht'"),
         (('--cfg-options', 'model.width=0'), r'ToyModel: width must be positive, got 0'),
+        (('--cfg-options', '+randomness.sede=1'), r"randomness: no key 'sede'.*mean 'seed'"),
         (('--resume', 'gone.pth'), r'resume gone\.pth: no such file'),
         (('--cfg-options', 'load_from=setup.py'), r'load_from setup\.py: not a readable'),
         (('--launcher', 'pytorch'), r'bash tools/dist_train\.sh CONFIG GPUS'),
@@ -104,6 +157,12 @@ def test_mistake_ends_the_process_with_one_line(tmp_path):
     assert re.fullmatch(r'error: .*did you mean model\.width\?.*\n', result.stderr), result.stderr
 
 
+def test_schedule_that_does_not_end_with_the_training_is_warned_of(tmp_path):
+    result = train(tmp_path, '--cfg-options', '+param_scheduler.0.end=1')
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count('max_epochs is 2 but the last param_scheduler ends at 1') == 1
+
+
 def test_missing_config_is_one_line(train_here):
     status, text = train_here(config=TOYS / 'toy_confg.py')
     assert status == 1
@@ -113,6 +172,36 @@ def test_missing_config_is_one_line(train_here):
 @pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without a GPU')
 def test_amp_without_gpu_is_one_line(train_here):
     assert train_here('--amp') == (1, 'error: --amp needs a GPU, and none is visible\n')
+
+
+@pytest.mark.parametrize(
+    ('wrapper', 'mixed'),
+    [
+        ('OptimWrapper', 'AmpOptimWrapper'),
+        ('AmpOptimWrapper', 'AmpOptimWrapper'),
+        ('GroupClipOptimWrapper', 'GroupClipAmpOptimWrapper'),
+    ],
+)
+def test_amp_takes_the_mixed_precision_wrapper(monkeypatch, wrapper, mixed):
+    monkeypatch.setattr('mmssl_prior.cli.train.get_device', lambda: 'cuda')
+    clip = dict(max_norm=3.0)
+    cfg = Config(dict(optim_wrapper=dict(type=wrapper, clip_grad=clip)))
+    _apply_amp(cfg)
+    assert cfg.optim_wrapper == dict(type=mixed, clip_grad=clip, loss_scale='dynamic')
+    assert mixed in OPTIM_WRAPPERS
+
+
+def test_amp_keeps_the_loss_scale_of_the_config(monkeypatch):
+    monkeypatch.setattr('mmssl_prior.cli.train.get_device', lambda: 'cuda')
+    cfg = Config(dict(optim_wrapper=dict(loss_scale=512.0)))
+    _apply_amp(cfg)
+    assert cfg.optim_wrapper == dict(type='AmpOptimWrapper', loss_scale=512.0)
+
+
+def test_amp_with_a_wrapper_that_has_none(monkeypatch):
+    monkeypatch.setattr('mmssl_prior.cli.train.get_device', lambda: 'cuda')
+    with pytest.raises(UserError, match='the optim_wrapper ApexOptimWrapper has no mixed'):
+        _apply_amp(Config(dict(optim_wrapper=dict(type='ApexOptimWrapper'))))
 
 
 def test_bug_keeps_its_traceback(train_here):

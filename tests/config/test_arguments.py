@@ -1,14 +1,20 @@
 """Unknown classes and arguments in a config, and no alarm on configs that are right."""
 
+import inspect
+import re
 from pathlib import Path
 
 import mmpretrain
 import pytest
 from mmengine.config import Config
+from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
+from mmengine.runner import Runner
+from mmengine.runner.checkpoint import _load_checkpoint
 from mmpretrain.registry import MODELS
 from torch import nn
 
-from mmssl_prior.config import check_arguments, load_config
+from mmssl_prior.config import apply_overrides, check_arguments, load_config, parse_overrides
+from mmssl_prior.config.arguments import ENV_KEYS
 from mmssl_prior.config.signatures import accepted_arguments
 from mmssl_prior.errors import UserError
 
@@ -94,6 +100,93 @@ def test_unknown_argument_names_path_and_nearest(model, place):
     message = rf"^{path}: Passing has no argument 'widht' \(did you mean 'width'\?\)$"
     with pytest.raises(UserError, match=message):
         check_arguments(config(model))
+
+
+@pytest.mark.parametrize(
+    ('old', 'new', 'path'),
+    [
+        (dict(type='PowerLawPrior', exponent=0.25), 'UniformPrior', 'model.head.prior'),
+        (dict(type='AdamW', betas=(0.9, 0.95)), 'SGD', 'optim_wrapper.optimizer'),
+        (dict(type='ImageNet', split='train'), 'CustomDataset', 'train_dataloader.dataset'),
+    ],
+)
+def test_key_left_by_another_type_names_the_way_to_replace_the_dict(old, new, path):
+    """And that way, as it is written, works."""
+    tree = dict(default_scope='mmpretrain')
+    *parents, last = path.split('.')
+    node = tree
+    for step in parents:
+        node = node.setdefault(step, {})
+    node[last] = dict(old)
+    if path.startswith('model'):
+        tree['model']['type'] = 'MSN'
+        tree['model']['head']['type'] = 'PMSNHead'
+    override = f'{path}.type={new}'
+    cfg = Config(tree)
+    apply_overrides(cfg, parse_overrides([override]))
+    with pytest.raises(UserError, match=r'; if it belongs to another type, replace') as caught:
+        check_arguments(cfg)
+    remedy = re.search(r'or (\S+) to --cfg-options$', str(caught.value)).group(1)
+    cfg = Config(tree)
+    apply_overrides(cfg, parse_overrides([remedy, override]))
+    check_arguments(cfg)
+    for step in path.split('.'):
+        cfg = cfg[step]
+    assert cfg == dict(type=new)
+
+
+def test_key_left_in_an_item_of_a_list():
+    """MMEngine cannot replace such a dict from the command line."""
+    schedules = [dict(type='LinearLR', qqq=3)]
+    with pytest.raises(UserError, match=r'another type, change the list in the file$'):
+        check_arguments(config(dict(type='LeNet5'), param_scheduler=schedules))
+
+
+@pytest.mark.parametrize(
+    ('extra', 'message'),
+    [
+        (
+            dict(randomness=dict(sede=1)),
+            r"^randomness: no key 'sede' is read \(did you mean 'seed'",
+        ),
+        (dict(env_cfg=dict(cudnn_benchmrk=True)), r"^env_cfg: .*did you mean 'cudnn_benchmark'"),
+        (
+            dict(env_cfg=dict(mp_cfg=dict(mp_start_methd='fork'))),
+            r"^env_cfg\.mp_cfg: .*did you mean 'mp_start_method'",
+        ),
+    ],
+)
+def test_environment_of_the_runner(extra, message):
+    with pytest.raises(UserError, match=message):
+        check_arguments(config(dict(type='LeNet5'), **extra))
+    check_arguments(config(dict(type='LeNet5'), runner_type='MyRunner', **extra))
+
+
+def test_right_environment_of_the_runner():
+    env = dict(
+        cudnn_benchmark=False,
+        mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+        dist_cfg=dict(backend='nccl', timeout=1800),
+        resource_limit=4096,
+    )
+    randomness = dict(seed=1, deterministic=True, diff_rank_seed=False)
+    check_arguments(config(dict(type='LeNet5'), env_cfg=env, randomness=randomness))
+    check_arguments(config(dict(type='LeNet5'), env_cfg=None))
+
+
+def test_environment_keys_are_those_that_the_runner_reads():
+    """The Runner reads them by name, in a method: a new one of MMEngine must be known here."""
+    source = inspect.getsource(Runner.setup_env)
+    assert set(re.findall(r"env_cfg\.get\(\s*'(\w+)'", source)) == ENV_KEYS
+
+
+def test_names_of_mmengine_that_are_not_public():
+    """An upstream rename of what this package uses beside the documented interface."""
+    assert inspect.isclass(_ParamScheduler)
+    assert list(inspect.signature(_load_checkpoint).parameters)[:2] == ['filename', 'map_location']
+    read = Config._file2dict.__code__
+    assert 'filename' in read.co_varnames + read.co_cellvars
+    assert {'seed', 'deterministic'} <= set(inspect.signature(Runner.set_randomness).parameters)
 
 
 def test_class_instead_of_name():
@@ -198,21 +291,43 @@ def test_stock_configs_are_found():
     assert sum((STOCK / name).is_file() for name in STOCK_CONFIGS) >= 20
 
 
+MULTIMODAL = 'blip blip2 chinese_clip clip flamingo llava minigpt4 ofa otter'.split()
+# Registered only where the optional dependencies of these families are installed.
+ABSENT = (
+    'AutoTokenizer BertModelCN BlipTokenizer CLIPProjection COCORetrieval COCOVQA '
+    'Flickr30kCaption Flickr30kRetrieval GQA LlamaTokenizer MiniGPT4Dataset ModifiedResNet NoCaps '
+    'OCRVQA RefCOCO'
+).split()
+# Path of the config (regular expression), and what its alarm says.
+KNOWN_ALARMS = [
+    (rf'({"|".join(MULTIMODAL)})/', rf"no class '({'|'.join(ABSENT)})'"),
+    # The dataset of that name is absent for the same reason; the metric is found instead.
+    (rf'({"|".join(MULTIMODAL)})/', "COCOCaption has no argument 'data_root'"),
+    # Mistakes of the configs: neither file runs. The class is of mmcls 0.x; a loop with
+    # a `type` is built without the Runner taking `by_epoch` out.
+    ('resnet/resnet50_8xb32-cutmix_in1k.py', "no class 'BatchCutMix'"),
+    (
+        'maskfeat/benchmarks/vit-base-p16_8xb256-coslr-100e_in1k.py',
+        "EpochBasedTrainLoop has no argument 'by_epoch'",
+    ),
+]
+
+
 @pytest.mark.slow
 def test_alarms_over_all_stock_configs_are_the_known_ones():
-    """Of some 540 configs, those with an alarm name classes or keys that do not exist here."""
-    alarms = []
+    unexplained, count = [], 0
     for path in sorted(STOCK.rglob('*.py')):
         if '_base_' in path.parts:
             continue
         cfg = stock(path)
         if cfg is None or cfg.get('default_scope') != 'mmpretrain':
             continue
+        count += 1
         try:
             check_arguments(cfg)
         except UserError as error:
-            alarms.append(f'{path.name}: {error}')
-    # Classes whose optional dependencies (multimodal, deepspeed ...) are absent stay unregistered.
-    unexplained = [alarm for alarm in alarms if 'no class' not in alarm]
-    assert len(unexplained) <= 5, '\n'.join(unexplained)
-    assert len(alarms) < 60, '\n'.join(alarms)
+            name = path.relative_to(STOCK).as_posix()
+            if not any(re.match(p, name) and re.search(m, str(error)) for p, m in KNOWN_ALARMS):
+                unexplained.append(f'{name}: {error}')
+    assert not unexplained, '\n'.join(unexplained)
+    assert count > 400, f'only {count} configs were read'

@@ -7,6 +7,7 @@ from mmengine.model import BaseModule
 from torch import nn
 
 from mmssl_prior.config import check_checkpoint, check_checkpoints
+from mmssl_prior.config.checkpoints import check_resume
 from mmssl_prior.errors import UserError
 
 
@@ -86,8 +87,79 @@ def test_no_state_dict(tmp_path):
         check_checkpoint(Net(), file)
 
 
+@pytest.fixture
+def warned(monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        'mmssl_prior.config.checkpoints.print_log',
+        lambda message, logger, level: lines.append(message),
+    )
+    return lines
+
+
+def test_partial_fit_warns_in_one_line(path, warned):
+    check_checkpoint(Wrapper(), path)
+    assert warned == []
+    check_checkpoint(Wrapper(width=9), path, what='load_from')
+    assert warned == [
+        f'load_from {path}: 1 of 2 keys do not fit the model by name and shape and are not '
+        'loaded: backbone.line.weight'
+    ]
+
+
+def test_keys_beside_the_prefix_are_not_counted(tmp_path, warned):
+    file = tmp_path / 'w.pth'
+    state = {'head.weight': torch.zeros(2), 'backbone.other': torch.zeros(2)}
+    torch.save({**Wrapper().state_dict(), **state}, file)
+    check_checkpoint(Net(), file, prefix='backbone')
+    (line,) = warned
+    assert "1 of 3 keys under the prefix 'backbone.' do not fit" in line
+
+
+class TestResume:
+    """MMEngine goes on with random weights where the checkpoint lacks some."""
+
+    def test_whole(self, path):
+        check_resume(Wrapper(), path)
+
+    def test_more_in_the_checkpoint_is_no_harm(self, tmp_path):
+        file = tmp_path / 'w.pth'
+        torch.save({'state_dict': {**Net().state_dict(), 'more': torch.zeros(1)}}, file)
+        check_resume(Net(), file)
+
+    def test_missing_and_differing(self, path):
+        model = Wrapper(width=9)
+        model.neck = nn.Linear(2, 3)
+        message = (
+            r'^resume .*w\.pth: 3 weights of the model are missing in the checkpoint or of another '
+            r'shape there: backbone\.line\.weight \(1, 9\) \(\(1, 4\)\), '
+            r'neck\.weight \(3, 2\) \(missing\), neck\.bias \(3,\) \(missing\); resume with'
+        )
+        with pytest.raises(UserError, match=message):
+            check_resume(model, path)
+
+    def test_at_most_five_are_named(self, path):
+        model = Wrapper()
+        model.neck = nn.Sequential(*(nn.Linear(1, 1) for _ in range(4)))
+        with pytest.raises(UserError, match=r'8 weights of the model') as caught:
+            check_resume(model, path)
+        assert str(caught.value).count('(missing)') == 5
+        assert '(missing), ...; ' in str(caught.value)
+
+
 class TestOfConfig:
     """The checkpoints that a run will load."""
+
+    def test_resume_wants_all_where_load_from_wants_some(self, path, tmp_path):
+        model = Wrapper()
+        model.neck = nn.Linear(2, 3)
+        options = dict(load_from=str(path), work_dir=str(tmp_path))
+        check_checkpoints(model, Config(options))
+        with pytest.raises(UserError, match=r'^resume .*neck\.weight'):
+            check_checkpoints(model, Config(dict(resume=True, **options)))
+        (tmp_path / 'last_checkpoint').write_text(str(path))
+        with pytest.raises(UserError, match=r'^resume .*neck\.weight'):
+            check_checkpoints(model, Config(dict(resume=True, work_dir=str(tmp_path))))
 
     def test_nothing_to_load(self, tmp_path):
         check_checkpoints(Wrapper(), Config(dict(load_from=None, work_dir=str(tmp_path))))

@@ -120,3 +120,10 @@ def test_sinkhorn_has_no_nan_on_extreme_input(log_q):
         q = sinkhorn(log_q, power_law_prior(3, 1.0).log().float(), iterations)
         assert bool(torch.isfinite(q).all())
         torch.testing.assert_close(q.exp().sum(1), torch.ones(len(q)))
+
+
+def test_inputs_are_left_alone():
+    z, w = torch.randn(3, 5), torch.randn(4, 5)
+    before = z.clone(), w.clone()
+    cosine_log_probs(z, w, 0.1), sharpen(z, 0.25)
+    assert torch.equal(z, before[0]) and torch.equal(w, before[1])

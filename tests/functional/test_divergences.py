@@ -59,3 +59,10 @@ def test_gradient_at_a_nearly_empty_prototype():
     (reverse,) = torch.autograd.grad(kl_divergence(prior, p_bar.log()), p_bar)
     assert float(forward[0]) == pytest.approx(math.log(1e-6) + 1 - math.log(0.0338), rel=1e-6)
     assert float(reverse[0]) == pytest.approx(-33800, rel=1e-3)
+
+
+def test_inputs_are_left_alone():
+    p, q = random_log_probs(5, 7), random_log_probs(5, 7, seed=1)
+    before = p.clone(), q.clone()
+    kl_divergence(p, q), entropy(p), soft_cross_entropy(p, q)
+    assert torch.equal(p, before[0]) and torch.equal(q, before[1])
