@@ -31,6 +31,6 @@ def test_demo_reaches_what_it_promises(tmp_path, seed):
         assert scores['untrained network'][name] < scores['pretrained network'][name] - 0.2
     # The prior is in force: the mean prediction follows it, and most prototypes are in use.
     usage = results['prototype_usage']
-    assert usage['kl_to_prior'] < 0.1 and usage['effective_number'] > 48
+    assert usage['kl_to_prior'] < 0.2 and usage['effective_number'] > 48
     for picture in ('curves.png', 'prototype_usage.png'):
         assert (tmp_path / picture).stat().st_size > 10_000

@@ -2,8 +2,9 @@
 
 MMEngine adds a misspelt key without a word. And it merges after the file was
 evaluated, so that a variable of the file, already copied into the nested
-dicts, is overridden without any effect. Both are errors here; a leading plus
-adds a key on purpose: ``+model.head.temperature=0.2``.
+dicts, is overridden without any effect. Both are errors here, as is a new
+top-level key that nothing reads. A leading plus adds a key on purpose:
+``+model.head.temperature=0.2``.
 """
 
 import argparse
@@ -139,7 +140,7 @@ def _check_top(cfg: Mapping, full: str, read: frozenset[str]) -> None:
     near = near or next(iter(difflib.get_close_matches(name, sorted(read), n=1)), '')
     hint = f' (did you mean {near}?)' if near else ''
     raise UserError(
-        f'--cfg-options +{full}: {name} is not in the config and nothing reads it, '
+        f'--cfg-options {full}: {name} is not in the config and nothing reads it, '
         f'so this would change nothing{hint}'
     )
 
@@ -209,14 +210,14 @@ def apply_overrides(cfg: Config, options: Mapping[str, Any]) -> None:
         merged[full] = value
         top = full.partition('.')[0]
         _check_indices(tree, full, replaced)
-        # A key that the Runner knows cannot be a misspelling.
-        if not key.startswith('+') and not (full == top and top in read):
-            _check_exists(tree, full, replaced)
         # A custom runner may read keys of its own.
         if 'runner_type' not in tree:
             _check_top(tree, full, read)
-            if top in tree:
-                _check_effect(tree, full, read)
+        # A key that the Runner knows cannot be a misspelling.
+        if not key.startswith('+') and not (full == top and top in read):
+            _check_exists(tree, full, replaced)
+        if 'runner_type' not in tree and top in tree:
+            _check_effect(tree, full, read)
     try:
         cfg.merge_from_dict(merged)
     except (KeyError, TypeError, IndexError) as error:

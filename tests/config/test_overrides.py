@@ -124,21 +124,22 @@ def test_variable_of_the_file_lists_every_equal_copy():
         override(cfg, 'seed=3')
 
 
+@pytest.mark.parametrize('plus', ['', '+'])
 @pytest.mark.parametrize(
     ('pair', 'message'),
     [
         (
-            '+modle.head.temperature=0.2',
+            'modle.head.temperature=0.2',
             r'modle is not in the config and nothing reads it.*mean model\.head\.temperature\?',
         ),
-        ('+randomnes.seed=1', r'nothing reads it.*did you mean randomness\?'),
-        ('+qqq=1', r'qqq is not in the config and nothing reads it, so this would change nothing$'),
+        ('randomnes.seed=1', r'nothing reads it.*did you mean randomness\?'),
+        ('qqq=1', r'qqq is not in the config and nothing reads it, so this would change nothing$'),
     ],
 )
-def test_new_key_that_nothing_reads(cfg, pair, message):
+def test_new_key_that_nothing_reads(cfg, plus, pair, message):
     before = cfg.to_dict()
     with pytest.raises(UserError, match=message):
-        override(cfg, pair)
+        override(cfg, plus + pair)
     assert cfg.to_dict() == before
 
 

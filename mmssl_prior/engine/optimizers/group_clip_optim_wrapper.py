@@ -20,7 +20,8 @@ class GroupClipOptimWrapper(OptimWrapper):
     """
 
     def _clip_grad(self) -> None:
-        clipped, spared = [], []
+        clipped: list[torch.Tensor] = []
+        spared: list[torch.Tensor] = []
         for group in self.optimizer.param_groups:
             params = clipped if group.get('clip_grad', True) else spared
             params += [p for p in group['params'] if p.grad is not None]
