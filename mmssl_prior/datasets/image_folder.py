@@ -45,5 +45,5 @@ class ImageFolder(SkipUndecodable, CustomDataset):
                 f'ImageFolder: no image below {osp.abspath(folder)} (looked for '
                 f'{", ".join(sorted(self.extensions))}): set data_root of the dataset'
             ) from error
-        # File systems list in an order of their own; an index must mean the same image on all ranks.
+        # File systems have orders of their own; an index must mean the same image on all ranks.
         return sorted(data_list, key=lambda info: info['img_path'])

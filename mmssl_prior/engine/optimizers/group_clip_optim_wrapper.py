@@ -23,8 +23,11 @@ class GroupClipOptimWrapper(OptimWrapper):
         clipped: list[torch.Tensor] = []
         spared: list[torch.Tensor] = []
         for group in self.optimizer.param_groups:
-            params = clipped if group.get('clip_grad', True) else spared
-            params += [p for p in group['params'] if p.grad is not None]
+            params = [p for p in group['params'] if p.grad is not None]
+            if group.get('clip_grad', True):
+                clipped += params
+            else:
+                spared += [p.grad for p in params]
         if not clipped:
             return
         norm = self.clip_func(clipped, **self.clip_grad_kwargs)
@@ -32,7 +35,7 @@ class GroupClipOptimWrapper(OptimWrapper):
             return
         # With a loss scaler an overflow is expected now and then, and the scaler skips the step.
         if not hasattr(self, 'loss_scaler'):
-            finite = torch.stack([norm.isfinite(), *(p.grad.isfinite().all() for p in spared)])
+            finite = torch.stack([norm.isfinite(), *(g.isfinite().all() for g in spared)])
             if not finite.all():
                 raise UserError(
                     f'a gradient is not finite (norm {float(norm):g}) although the loss is; the '
