@@ -2,7 +2,10 @@
 
     python tools/train.py configs/pmsn/pmsn_vit-mini_digits-lt.py
 
-RESULT
+Result, top-1 on the balanced test split (25 scans of each digit), one seed:
+k-NN 0.880, linear probe 0.912; untrained network 0.544 and 0.792. Raw pixels,
+0.936 and 0.924, are better: the scans are centred and 8 x 8, and only 364 are
+trained on. Hardware: one CPU core, four minutes. The settings were not tuned.
 """
 
 _base_ = ['./pmsn_vit-mini_patterns-lt.py']
