@@ -69,7 +69,7 @@ def test_error_above_the_limit():
     with pytest.raises(
         UserError,
         match='^12 images cannot be decoded, the limit is 11; .*'
-        r'limit of UndecodableImagesHook.* The first 10: 00.jpg, .*09.jpg$',
+        r'default_hooks.undecodable_images.limit.* The first 10: 00.jpg, .*09.jpg$',
     ):
         hook.before_train_iter(runner, 0, batch(names[11]))
 
