@@ -7,12 +7,17 @@ The usual recipe for pretrained ViTs (AdamW, layer-wise learning rate decay
 not a recipe of the paper.
 
 Takes the target network of the checkpoint, as the MSN release does; the
-trained network: --cfg-options model.backbone.init_cfg.prefix=backbone.
+trained network: --cfg-options model.backbone.init_cfg.prefix=backbone. (with
+the dot).
 
 Result: not yet run at full size.
 """
 
-_base_ = ['../../_base_/datasets/in1k_stock.py', '../../_base_/stock_runtime.py']
+_base_ = [
+    '../../_base_/models/stock_vit-b16.py',
+    '../../_base_/datasets/in1k_stock.py',
+    '../../_base_/stock_runtime.py',
+]
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -41,24 +46,8 @@ train_pipeline = [
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 
 model = dict(
-    type='ImageClassifier',
-    backbone=dict(
-        type='VisionTransformer',
-        arch='deit-base',
-        img_size=224,
-        patch_size=16,
-        drop_path_rate=0.1,
-        out_type='cls_token',
-        init_cfg=dict(
-            type='Pretrained',
-            checkpoint='work_dirs/pmsn_vit-b16_inat18/epoch_300.pth',
-            prefix='target_backbone.',
-        ),
-    ),
+    backbone=dict(drop_path_rate=0.1),
     head=dict(
-        type='VisionTransformerClsHead',
-        num_classes=1000,
-        in_channels=768,
         loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
         init_cfg=[dict(type='TruncNormal', layer='Linear', std=2e-5)],
     ),

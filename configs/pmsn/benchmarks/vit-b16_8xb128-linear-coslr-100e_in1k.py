@@ -9,33 +9,22 @@ the linear evaluation of the MSN release; the batch norm instead of its
 LayerNorm and L2 normalisation is what the stock classes offer.
 
 Takes the target network of the checkpoint, as the MSN release does; the
-trained network: --cfg-options model.backbone.init_cfg.prefix=backbone.
+trained network: --cfg-options model.backbone.init_cfg.prefix=backbone. (with
+the dot).
 
 Result: not yet run at full size.
 """
 
-_base_ = ['../../_base_/datasets/in1k_stock.py', '../../_base_/stock_runtime.py']
+_base_ = [
+    '../../_base_/models/stock_vit-b16.py',
+    '../../_base_/datasets/in1k_stock.py',
+    '../../_base_/stock_runtime.py',
+]
 
 model = dict(
-    type='ImageClassifier',
-    backbone=dict(
-        type='VisionTransformer',
-        arch='deit-base',
-        img_size=224,
-        patch_size=16,
-        frozen_stages=12,
-        out_type='cls_token',
-        init_cfg=dict(
-            type='Pretrained',
-            checkpoint='work_dirs/pmsn_vit-b16_inat18/epoch_300.pth',
-            prefix='target_backbone.',
-        ),
-    ),
+    backbone=dict(frozen_stages=12),
     neck=dict(type='ClsBatchNormNeck', input_features=768),
     head=dict(
-        type='VisionTransformerClsHead',
-        num_classes=1000,
-        in_channels=768,
         loss=dict(type='CrossEntropyLoss'),
         init_cfg=[dict(type='TruncNormal', layer='Linear', std=0.01)],
     ),
