@@ -3,6 +3,9 @@
 PY := .venv/bin/python
 STAMP := .venv/.installed
 SEED ?= 0
+# Small models gain next to nothing from a second thread, and threads that wait for each other on a
+# busy machine cost a factor of ten.
+export OMP_NUM_THREADS ?= 1
 DEMO := configs/pmsn/pmsn_vit-mini_patterns-lt.py
 DEMO_DIR := work_dirs/demo-seed$(SEED)
 
