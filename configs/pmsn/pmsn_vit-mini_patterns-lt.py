@@ -5,7 +5,7 @@
 Result, top-1 on the balanced test split, three seeds of weights and class
 permutation (SEED=0, 1, 2): k-NN 0.895, 0.860, 0.865; linear probe 0.894,
 0.858, 0.873. Raw pixels 0.329 and 0.129; untrained network 0.23 to 0.27 and
-0.53. Hardware: two CPU cores, four to five minutes.
+0.53. Hardware: two CPU cores (one thread and one worker), five to six minutes.
 
 What was measured and chosen on the way (trials of 8 to 32 epochs with a plain
 loop of the same method, looking at the same test split):
