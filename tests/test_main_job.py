@@ -146,3 +146,35 @@ def test_two_ranks_through_the_script(tmp_path):
     assert result.returncode == 0, result.stderr[-3000:]
     assert 'Epoch(train) [1][3/3]' in result.stdout.replace('  ', ' '), result.stdout[-2000:]
     assert 'knn_top1' in result.stdout
+
+
+@pytest.mark.parametrize(
+    ('option', 'message'),
+    [
+        ('train_dataloader.num_workers=0', 'set train_dataloader.persistent_workers=False as well'),
+        ('train_dataloader.batch_size=400', '364 images make no batch of 400'),
+    ],
+)
+def test_loaders_that_cannot_work(tmp_path, option, message):
+    result = train(
+        tmp_path, ROOT / 'configs/pmsn/pmsn_vit-mini_digits-lt.py', '--cfg-options', option
+    )
+    assert result.returncode == 1 and 'Traceback' not in result.stderr
+    assert message in result.stderr
+
+
+def test_script_without_the_environment(tmp_path):
+    script = ROOT / 'tools/dist_train.sh'
+    python = tmp_path / 'python'
+    # Without site-packages: as a Python in which nothing was installed.
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')
+    python.chmod(0o755)
+    result = subprocess.run(
+        ['bash', str(script), 'config.py', '2'],
+        cwd=tmp_path,
+        env=dict(os.environ, PYTHON=str(python)),
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1
+    assert 'has no mmssl_prior; run: source .venv/bin/activate' in result.stderr

@@ -22,6 +22,10 @@ case $gpus in
 esac
 
 python=${PYTHON:-python}
+if ! "$python" -c 'import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, ("mmssl_prior", "mmengine"))))'; then
+    echo "error: $python has no mmssl_prior; run: source .venv/bin/activate, or set PYTHON=.venv/bin/python" >&2
+    exit 1
+fi
 nodes=${NNODES:-1}
 port=${PORT:-}
 if [ -z "$port" ]; then

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as torchrun
 
@@ -30,6 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         rank, failure = error.get_first_failure()
         print(f'rank {rank} {_ending(failure.exitcode)}; see its error above', file=sys.stderr)
         return failure.exitcode if failure.exitcode > 0 else 1
+    except SignalException as error:
+        # The ranks were told, and the first of them says how to go on.
+        return 128 + int(error.sigval)
     return 0
 
 

@@ -106,31 +106,50 @@ def train(cfg: Config) -> None:
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     check_checkpoints(runner.model, cfg)
     warn_of_schedules(cfg)
+    loader = runner.train_loop.dataloader
+    if not len(loader):
+        raise UserError(
+            f'train_dataloader: {len(loader.dataset)} images make no batch of {loader.batch_size} '
+            'on each rank with drop_last: lower train_dataloader.batch_size'
+        )
     runner.train()
 
 
-def _resume_hint(args: argparse.Namespace, work_dir: str | None) -> str:
-    if work_dir is None or not (Path(work_dir) / 'last_checkpoint').is_file():
+def _resume_hint(args: argparse.Namespace, cfg: Config | None) -> str:
+    """The command that goes on with this very run: its environment, launcher and options."""
+    work_dir = cfg.work_dir if cfg is not None else ''
+    if cfg is None or not (Path(work_dir) / 'last_checkpoint').is_file():
         return 'interrupted before the first checkpoint was written'
+    variables = [
+        f'{name}={shlex.quote(os.environ[name])} '
+        for name in getattr(cfg, 'env_variables', {})
+        if name in os.environ
+    ]
+    config, ranks = shlex.quote(args.config), os.environ.get('LOCAL_WORLD_SIZE')
+    start = f'python tools/train.py {config}'
+    if args.launcher == 'pytorch' and ranks:
+        start = f'bash tools/dist_train.sh {config} {ranks}'
+    elif args.launcher != 'none':
+        start += f' --launcher {args.launcher}'
+    amp = ' --amp' if args.amp else ''
     options = f' --cfg-options {shlex.join(args.cfg_options)}' if args.cfg_options else ''
     return (
-        f'interrupted; to continue: python tools/train.py {shlex.quote(args.config)} '
-        f'--work-dir {shlex.quote(work_dir)} --resume{options}'
+        f'interrupted; to continue: {"".join(variables)}{start} '
+        f'--work-dir {shlex.quote(work_dir)} --resume{amp}{options}'
     )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     args = parse_args(argv)
-    work_dir: str | None = None
+    cfg: Config | None = None
 
     def body() -> None:
-        nonlocal work_dir
+        nonlocal cfg
         cfg = build_config(args)
-        work_dir = cfg.work_dir
         train(cfg)
 
-    return leave(run_guarded(body, lambda: _resume_hint(args, work_dir)))
+    return leave(run_guarded(body, lambda: _resume_hint(args, cfg)))
 
 
 if __name__ == '__main__':

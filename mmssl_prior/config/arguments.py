@@ -169,6 +169,11 @@ def _check_loader(path: str, node: Mapping) -> None:
             raise UserError(
                 f'{path}: a dataloader has no argument {key!r}{_meant(key, sorted(accepted))}'
             )
+    if not node.get('num_workers') and node.get('persistent_workers'):
+        raise UserError(
+            f'{path}: persistent_workers needs num_workers > 0: set '
+            f'{path}.persistent_workers=False as well'
+        )
 
 
 def _check_environment(cfg: Config) -> None:

@@ -118,6 +118,8 @@ def demo_report(cfg: Config, work_dir: str | Path) -> dict[str, Any]:
             num_used=usage.num_used,
             effective_number=usage.effective_number,
             kl_to_prior=usage.kl_to_prior,
+            head_to_tail=_head_to_tail(usage.p_bar),
+            prior_head_to_tail=_head_to_tail(log_prior.exp()),
         )
     path = work_dir / 'results.json'
     path.write_text(json.dumps(results, indent=2) + '\n')
@@ -135,6 +137,12 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
+
+
+def _head_to_tail(p: Tensor) -> float:
+    """Mass of the first eighth of the prototypes relative to that of the last."""
+    eighth = max(len(p) // 8, 1)
+    return float(p[:eighth].sum() / p[-eighth:].sum())
 
 
 def _check_config(cfg: Config) -> None:
