@@ -8,9 +8,11 @@ that a config needs one line::
 
 import warnings
 
-from mmssl_prior._compat import check_stack
+from mmssl_prior._compat import check_stack, import_yapf
 from mmssl_prior.version import __version__
 
+# Before MMEngine imports it.
+import_yapf()
 # Before the rooms: their imports would fail with a traceback where this names the remedy.
 check_stack()
 

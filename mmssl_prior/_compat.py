@@ -8,14 +8,16 @@ environment overwrite each other's files.
 
 import ctypes
 import importlib
+import os
 import re
+import tempfile
 from dataclasses import dataclass
 from importlib import metadata
 from types import ModuleType
 
 from packaging.version import Version
 
-__all__ = ['check_stack']
+__all__ = ['check_stack', 'import_yapf']
 
 
 @dataclass(frozen=True)
@@ -150,3 +152,26 @@ def check_stack() -> None:
                 f'(>={requirement.minimum},<{requirement.below}); '
                 f'run: pip install {requirement}'
             )
+
+
+def import_yapf() -> None:
+    """Imports yapf, which prints MMEngine's configs, apart from its cache.
+
+    It keeps its grammar in the user's cache folder, written in place and read
+    back unchecked: ranks that start together on a new machine read a
+    neighbour's half-written file, and a write that was cut off fails every
+    later run. Building the grammar anew takes some 20 ms.
+    """
+    variable = 'XDG_CACHE_HOME'
+    before = os.environ.get(variable)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[variable] = folder
+        try:
+            importlib.import_module('yapf')
+        except ModuleNotFoundError:
+            pass  # MMEngine requires it, and says so itself
+        finally:
+            if before is None:
+                del os.environ[variable]
+            else:
+                os.environ[variable] = before
