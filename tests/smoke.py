@@ -15,8 +15,9 @@ CONFIGS = sorted(
 def smoke_config(path, work_dir, data, checkpoint=None):
     """Load a config and shrink what it takes, not what it does.
 
-    Batches of 4 from the miniatures, no workers, one epoch without validation;
-    model, pipelines, optimizer, schedules and hooks stay as they are.
+    One batch of 2 images of different classes from the miniatures, one view
+    of each focal kind, no workers, one epoch without validation; model,
+    transforms, optimizer, schedules and hooks stay as they are.
 
     Args:
         path: Config, relative to the repository.
@@ -28,12 +29,22 @@ def smoke_config(path, work_dir, data, checkpoint=None):
     cfg.work_dir = str(work_dir)
     cfg.launcher = 'none'
     for loader in _dataloaders(cfg):
-        loader.update(batch_size=4, num_workers=0, persistent_workers=False, pin_memory=False)
+        loader.update(batch_size=2, num_workers=0, persistent_workers=False, pin_memory=False)
+        if 'num_classes_per_batch' in (loader.get('batch_sampler') or {}):
+            loader.batch_sampler.num_classes_per_batch = 2
         dataset = loader.dataset
+        while 'dataset' in dataset:
+            dataset = dataset.dataset
         if dataset.type in data:
             dataset.data_root = str(data[dataset.type])
-        loader.dataset.indices = 4
+        # The first and the last: files are in the order of their classes.
+        dataset.indices = [0, -1]
+        for transform in dataset.get('pipeline', []):
+            if 'num_views' in transform:
+                large, *focal = transform.num_views
+                transform.num_views = [large, *(1 for _ in focal)]
     cfg.train_cfg.update(max_epochs=1, val_interval=1000)
+    cfg.default_hooks.checkpoint.update(interval=1000, save_last=False)
     if cfg.get('val_cfg') and 'k' in cfg.val_cfg:
         cfg.val_cfg.k = [1, 2]
     init_cfg = cfg.model.backbone.get('init_cfg')

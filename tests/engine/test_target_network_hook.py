@@ -36,6 +36,7 @@ class Watch(Hook):
 
 def build(tmp_path, steps=3, epochs=1, **changes):
     cfg = smoke_config(CONFIG, tmp_path, {})
+    cfg.train_dataloader.batch_size = 4
     cfg.train_dataloader.dataset.indices = 4 * steps
     cfg.train_cfg.max_epochs = epochs
     cfg.default_hooks.checkpoint.interval = 1
