@@ -23,19 +23,21 @@ def version() -> str:
 
 
 class BuildWithMim(build_py):
-    """Copies configs and tools into ``mmssl_prior/.mim`` of the build, where MIM looks.
+    """Copies configs, tools and the model index into ``mmssl_prior/.mim`` of the build.
+
+    MIM looks for them there, and MMEngine for the bases of ``mmssl_prior::``.
 
     Only into the build folder: the source tree stays as it is.
     """
 
-    shared = ('configs', 'tools')
+    shared = ('configs', 'tools', 'model-index.yml')
 
     def _mim_files(self) -> list[tuple[Path, Path]]:
         target = Path(self.build_lib) / 'mmssl_prior' / '.mim'
         pairs = []
         for name in self.shared:
             source = ROOT / name
-            for file in sorted(source.rglob('*')):
+            for file in [source, *sorted(source.rglob('*'))]:
                 if file.is_file() and '__pycache__' not in file.parts:
                     pairs.append((file, target / file.relative_to(ROOT)))
         return pairs
@@ -67,7 +69,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['mmssl_prior', 'mmssl_prior.*']),
-    package_data={'mmssl_prior': ['py.typed']},
+    package_data={'mmssl_prior': ['py.typed', 'datasets/splits/*.txt']},
     include_package_data=True,
     cmdclass={'build_py': BuildWithMim},
     python_requires='>=3.10',
@@ -88,6 +90,21 @@ setup(
             'onedl-mmengine>=0.10.12',
             'onedl-mmcv>=2.3.6',
             'onedl-mmpretrain>=1.3.6',
+        ],
+        # Upstream's newest, and the newest of the others that work with them; .venv-openmmlab.
+        'openmmlab': [
+            'mmengine==0.10.7',
+            'mmcv-lite==2.2.0',
+            'mmpretrain==1.2.0',
+            # Later ones load checkpoints with weights_only=True, and mmengine cannot resume.
+            'torch<2.6',
+            'torchvision<0.21',
+            # mmcv's hue jitter makes bytes of negative numbers, an error since NumPy 2.
+            'numpy<2',
+            # The last that accepts NumPy 1.
+            'opencv-python<4.12',
+            # mmengine reads `_base_ = 'mmpretrain::...'` with pkg_resources, which went with 82.
+            'setuptools<82',
         ],
         'test': [
             'pytest>=8',

@@ -6,19 +6,20 @@ that a config needs one line::
     custom_imports = dict(imports=['mmssl_prior'], allow_failed_imports=False)
 """
 
-import warnings
-
 from mmssl_prior._compat import check_stack, import_yapf
+from mmssl_prior._quiet import quiet_import
 from mmssl_prior.version import __version__
 
 # Before MMEngine imports it.
 import_yapf()
-# Before the rooms: their imports would fail with a traceback where this names the remedy.
-check_stack()
+with quiet_import():
+    # Before the rooms: their imports would fail with a traceback where this names the remedy.
+    check_stack()
+    from mmengine.config.utils import MODULE2PACKAGE
 
-with warnings.catch_warnings():
-    # mmcv warns of a compiled operator that nothing here uses.
-    warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
     from mmssl_prior import datasets, engine, evaluation, functional, models
+
+# MMEngine asks a table of its own where the bases of `_base_ = 'mmssl_prior::...'` are.
+MODULE2PACKAGE.setdefault('mmssl_prior', 'mmssl_prior')
 
 __all__ = ['__version__', 'datasets', 'engine', 'evaluation', 'functional', 'models']

@@ -10,8 +10,9 @@ import ctypes
 import importlib
 import os
 import re
+import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from types import ModuleType
 
@@ -32,6 +33,16 @@ class Requirement:
         return f"'{self.distribution}>={self.minimum},<{self.below}'"
 
 
+@dataclass(frozen=True)
+class Limit:
+    """A distribution that the stack no longer works with from some version on."""
+
+    distribution: str
+    below: str
+    reason: str
+    pins: str
+
+
 ONEDL = {
     'mmengine': Requirement('onedl-mmengine', '0.10.12', '1.0'),
     'mmcv': Requirement('onedl-mmcv', '2.3.6', '3.0'),
@@ -42,6 +53,17 @@ UPSTREAM = {
     'mmcv': Requirement('mmcv-lite', '2.2.0', '3.0'),
     'mmpretrain': Requirement('mmpretrain', '1.2.0', '2.0'),
 }
+# Upstream stands still while these go on; the extra `openmmlab` of setup.py pins the same.
+UPSTREAM_LIMITS = (
+    Limit(
+        'torch',
+        '2.6',
+        "mmengine cannot load its own checkpoints (torch.load's weights_only)",
+        "'torch<2.6' 'torchvision<0.21'",
+    ),
+    Limit('numpy', '2', "mmcv's hue jitter fails", "'numpy<2' 'opencv-python<4.12'"),
+)
+UPSTREAM_PYTHON = (3, 12)
 # Every distribution known to provide the import name.
 PROVIDERS = {
     'mmengine': ('onedl-mmengine', 'mmengine', 'mmengine-lite'),
@@ -118,6 +140,31 @@ def _import(name: str, remedy: str) -> ModuleType:
         ) from None
 
 
+def _check_limits(everything: list[str], instead: str) -> None:
+    """What upstream's packages need of the rest, looked up before anything of it is imported."""
+    stack = f'upstream OpenMMLab ({", ".join(everything)})'
+    if sys.version_info[:2] > UPSTREAM_PYTHON:
+        newest, found = (
+            f'{major}.{minor}' for major, minor in (UPSTREAM_PYTHON, sys.version_info[:2])
+        )
+        raise _fail(
+            f'{stack} needs Python {newest} or older, this is {found}; '
+            f'make the environment with one, or run: {instead}'
+        )
+    reasons, pins = [], []
+    for limit in UPSTREAM_LIMITS:
+        try:
+            found = metadata.version(limit.distribution)
+        except metadata.PackageNotFoundError:
+            continue
+        # Release numbers alone: a vendor's 2.6.0a0 sorts before 2.6 and is like it.
+        if Version(found).release >= Version(limit.below).release:
+            reasons.append(f'with {limit.distribution} {found} {limit.reason}')
+            pins.append(limit.pins)
+    if reasons:
+        raise _fail(f'{stack}: {", and ".join(reasons)}; run: pip install {" ".join(pins)}')
+
+
 def check_stack() -> None:
     """Imports mmengine, mmcv (and with it OpenCV) and mmpretrain in supported versions.
 
@@ -128,29 +175,35 @@ def check_stack() -> None:
     installed = {name: _installed(name) for name in PROVIDERS}
     doubled = sorted({d for found in installed.values() if len(found) > 1 for d in found})
     everything = sorted({d for found in installed.values() for d in found})
-    upstream = any(not d.startswith('onedl-') for d in everything)
+    upstream = [d for d in everything if not d.startswith('onedl-')]
     stack = UPSTREAM if upstream else ONEDL
     install_all = 'pip install ' + ' '.join(map(str, ONEDL.values()))
+    instead = f'pip uninstall -y {" ".join(everything)} && {install_all}'
     if doubled:
-        raise _fail(
-            f'{" and ".join(doubled)} overwrite each other; run: '
-            f'pip uninstall -y {" ".join(everything)} && {install_all}'
-        )
+        raise _fail(f'{" and ".join(doubled)} overwrite each other; run: {instead}')
+    if upstream and upstream != everything:
+        raise _fail(f'{" and ".join(everything)} are of two stacks, take one; run: {instead}')
+    if upstream:
+        _check_limits(everything, instead)
     for name, requirement in stack.items():
         # In an environment with nothing, one command brings everything.
         remedy = f'pip install {requirement}' if everything else install_all
-        if installed[name]:
-            # The distribution is recorded as installed: only its files can be missing.
-            remedy = f'pip install --force-reinstall --no-deps {requirement}'
+        for distribution in installed[name]:
+            # Recorded as installed: only its files can be missing.
+            own = replace(requirement, distribution=distribution)
+            remedy = f'pip install --force-reinstall --no-deps {own}'
         module = _import(name, remedy)
         distribution, found = next(
             iter(installed[name].items()), (name, getattr(module, '__version__', '0'))
         )
         if not Version(requirement.minimum) <= Version(found) < Version(requirement.below):
+            # Another provider of the name would be overwritten, not replaced.
+            other = installed[name] and distribution != requirement.distribution
+            away = f'pip uninstall -y {distribution} && ' if other else ''
             raise _fail(
                 f'{distribution} {found} is not supported '
                 f'(>={requirement.minimum},<{requirement.below}); '
-                f'run: pip install {requirement}'
+                f'run: {away}pip install {requirement}'
             )
 
 

@@ -1,6 +1,8 @@
 """Errors that are the user's to mend: shown as one line, without a traceback."""
 
-__all__ = ['UserError']
+import os
+
+__all__ = ['UserError', 'printable']
 
 
 class UserError(ValueError):
@@ -10,3 +12,17 @@ class UserError(ValueError):
     remedy. The command line tools print it and exit with status 1. It is a
     ``ValueError``, so that callers in Python need not know this class.
     """
+
+
+def printable(path: object) -> str:
+    r"""A file's name as text that any terminal, log file and CSV can take.
+
+    Names are bytes to the system. Those that are not UTF-8 reach Python with
+    lone surrogates, which no stream accepts; here their bytes are written as
+    escapes, and line breaks too.
+
+    >>> printable(os.fsdecode(b'caf\xe9.jpg'))
+    'caf\\xe9.jpg'
+    """
+    text = os.fsencode(os.fspath(path) if isinstance(path, os.PathLike) else str(path))
+    return text.decode('utf-8', 'backslashreplace').replace('\n', '\\n').replace('\r', '\\r')

@@ -48,7 +48,7 @@ def smoke_config(path, work_dir, data, checkpoint=None):
     if cfg.get('val_cfg') and 'k' in cfg.val_cfg:
         cfg.val_cfg.k = [1, 2]
     init_cfg = cfg.model.backbone.get('init_cfg')
-    if init_cfg and init_cfg.get('type') == 'Pretrained':
+    if isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained':
         init_cfg.checkpoint = str(checkpoint)
     return cfg
 

@@ -17,16 +17,65 @@ EVERY_CLASS = {
         'PMSNHead',
         'MSNNeck',
         'MSNViT',
+        'TIMMViT',
+        'TokenPool',
         'PriorMatchingLoss',
+        'GlobalSimCLR',
+        'VICReg',
+        'PriorSwAV',
+        'EmbeddingHead',
+        'PriorSwAVHead',
+        'NTXentLoss',
+        'VICRegLoss',
+        'Data2Vec',
+        'Data2VecHead',
+        'Data2VecViT',
+        'MaskedRegressionLoss',
+        'SeededMAE',
+        'SeededMAEViT',
         'Sinkhorn',
         'PortableSyncBatchNorm',
     ],
     'TASK_UTILS': ['UniformPrior', 'PowerLawPrior', 'EmpiricalPrior'],
-    'DATASETS': ['INaturalist2018', 'PatternsLT', 'DigitsLT'],
-    'TRANSFORMS': ['LoadImage', 'SeededMultiView', 'SeededRandomResizedCrop', 'SeededColorJitter'],
-    'DATA_SAMPLERS': ['EpochSampler'],
-    'HOOKS': ['TargetNetworkHook', 'FitPriorHook', 'SeededViewsHook', 'UndecodableImagesHook'],
-    'LOOPS': ['KNNValLoop'],
+    'DATASETS': [
+        'INaturalist2018',
+        'ImageFolder',
+        'ScenesLT',
+        'ImageNet1K',
+        'ClevrCount',
+        'ClevrDist',
+        'KittiDist',
+        'Places205CSV',
+        'CIFAR100Archive',
+        'PatternsLT',
+        'DigitsLT',
+        'LongTailSubset',
+    ],
+    'TRANSFORMS': [
+        'LoadImage',
+        'SeededMultiView',
+        'SeededRandomResizedCrop',
+        'SeededColorJitter',
+        'SeededRandomMask',
+        'SeededBlockMask',
+    ],
+    'DATA_SAMPLERS': [
+        'EpochSampler',
+        'ClassImbalancedBatchSampler',
+        'PowerLawBatchSampler',
+        'ResamplingBatchSampler',
+    ],
+    'HOOKS': [
+        'TargetNetworkHook',
+        'FitPriorHook',
+        'SeededViewsHook',
+        'UndecodableImagesHook',
+        'DataSummaryHook',
+        'SwAVScheduleHook',
+    ],
+    'LOOPS': ['KNNValLoop', 'StepBudgetTrainLoop'],
+    'PARAM_SCHEDULERS': ['WarmupCosineParamScheduler'],
+    'OPTIMIZERS': ['LayerwiseSGD'],
     'OPTIM_WRAPPERS': ['GroupClipOptimWrapper', 'GroupClipAmpOptimWrapper'],
     'OPTIM_WRAPPER_CONSTRUCTORS': ['MSNOptimWrapperConstructor'],
 }
@@ -120,21 +169,66 @@ def test_checkpoint_loads_completely_where_it_came_from(trained):
         assert torch.equal(fresh.state_dict()[name], value), name
 
 
-@pytest.mark.parametrize('name', ['linear', 'finetune'])
-def test_benchmarks_name_stock_classes_alone(name):
-    (path,) = (ROOT / 'configs/pmsn/benchmarks').glob(f'*{name}*')
+def test_benchmarks_name_stock_classes_alone():
+    paths = sorted((ROOT / 'configs').glob('*msn/benchmarks/*_in1k.py'))
+    assert len(paths) >= 11
     script = (
         'import sys\nfrom mmengine import Config\nfrom mmpretrain.registry import *\n'
         'from mmengine.registry import init_default_scope\n'
         "init_default_scope('mmpretrain')\n"
-        'cfg = Config.fromfile(sys.argv[1])\n'
-        'model = MODELS.build(cfg.model)\n'
-        "assert 'custom_imports' not in cfg\n"
-        "assert not any(m.startswith('mmssl_prior') for m in sys.modules)\n"
-        "assert all(type(m).__module__.startswith(('mmpretrain', 'mmcv', 'mmengine', "
-        "'torch')) for m in model.modules())\n"
+        'for path in sys.argv[1:]:\n'
+        '    cfg = Config.fromfile(path)\n'
+        '    model = MODELS.build(cfg.model)\n'
+        "    assert 'custom_imports' not in cfg, path\n"
+        "    assert not any(m.startswith('mmssl_prior') for m in sys.modules), path\n"
+        "    assert all(type(m).__module__.startswith(('mmpretrain', 'mmcv', 'mmengine', "
+        "'torch')) for m in model.modules()), path\n"
     )
     result = subprocess.run(
-        [sys.executable, '-c', script, str(path)], capture_output=True, text=True
+        [sys.executable, '-c', script, *map(str, paths)], capture_output=True, text=True
     )
     assert result.returncode == 0, result.stderr
+
+
+@pytest.fixture(scope='module')
+def trained_data2vec(tmp_path_factory):
+    """A checkpoint that the Runner saved after a step of data2vec on embedded data."""
+    cfg = smoke_config(
+        'configs/data2vec/data2vec_vit-mini_patterns-lt.py', tmp_path_factory.mktemp('run'), {}
+    )
+    cfg.default_hooks.checkpoint.interval = 1
+    # A learning rate and momentum that tell the trained network from the target.
+    cfg.optim_wrapper.optimizer.lr = 0.1
+    cfg.custom_hooks[0].update(momentum=0.5)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    return f'{cfg.work_dir}/epoch_1.pth', runner.model
+
+
+@pytest.mark.parametrize('source', ['backbone', 'target_backbone'])
+def test_data2vec_checkpoint_in_a_stock_beit(trained_data2vec, source):
+    path, model = trained_data2vec
+    ours = getattr(model, source)
+    stock = MODELS.build(
+        dict(
+            type='BEiTViT',
+            arch=ours.arch_settings,
+            img_size=32,
+            patch_size=4,
+            out_type='featmap',
+            final_norm=True,
+            use_rel_pos_bias=False,
+            use_shared_rel_pos_bias=True,
+            layer_scale_init_value=0.1,
+            init_cfg=dict(type='Pretrained', checkpoint=path, prefix=f'{source}.'),
+        )
+    )
+    stock.init_weights()
+    state = stock.state_dict()
+    assert state.keys() == ours.state_dict().keys()
+    for name, value in ours.state_dict().items():
+        assert torch.equal(state[name], value), name
+    stock.eval(), ours.eval()
+    x = torch.randn(2, 3, 32, 32)
+    assert torch.equal(stock(x)[0], ours(x)[0])
+    assert not torch.equal(model.backbone.cls_token, model.target_backbone.cls_token)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from mmssl_prior._compat import ONEDL, UPSTREAM, UPSTREAM_LIMITS
+
 ROOT = Path(__file__).resolve().parents[1]
 INSTALLER = ROOT / '.ci' / 'install'
 
@@ -20,7 +22,14 @@ def sources(folder):
     ignore = shutil.ignore_patterns('__pycache__', '*.egg-info')
     for name in ('mmssl_prior', 'configs', 'tools'):
         shutil.copytree(ROOT / name, folder / name, ignore=ignore)
-    for name in ('setup.py', 'pyproject.toml', 'MANIFEST.in', 'README.md', 'LICENSE'):
+    for name in (
+        'setup.py',
+        'pyproject.toml',
+        'MANIFEST.in',
+        'README.md',
+        'LICENSE',
+        'model-index.yml',
+    ):
         if (ROOT / name).exists():
             shutil.copy2(ROOT / name, folder)
     return folder
@@ -94,6 +103,19 @@ def test_wheel_requires_torch_with_fused_adamw_on_cpu(wheel):
     assert 'Requires-Dist: torchvision>=0.19' in required
 
 
+def test_extras_are_what_the_gate_accepts(wheel):
+    """The lowest versions of each stack, and upstream's limits, stand in two places."""
+    extras = {}
+    for line in metadata(wheel):
+        found = re.fullmatch(r"""Requires-Dist: ([^;]+?) *; *extra == ['"](\w+)['"]""", line)
+        if found:
+            extras.setdefault(found[2], set()).add(found[1])
+    assert extras['onedl'] == {f'{r.distribution}>={r.minimum}' for r in ONEDL.values()}
+    pins = {pin.strip("'") for limit in UPSTREAM_LIMITS for pin in limit.pins.split()}
+    exact = {f'{r.distribution}=={r.minimum}' for r in UPSTREAM.values()}
+    assert extras['openmmlab'] == exact | pins | {'setuptools<82'}
+
+
 def test_manifest_names_files_that_exist():
     lines = (ROOT / 'MANIFEST.in').read_text().splitlines()
     for line in lines:
@@ -123,18 +145,35 @@ def test_wheel_works_outside_the_checkout(wheel, tmp_path):
     place = run(sys.executable, '-c', code, cwd=tmp_path, env=environment)
     assert Path(place.strip().splitlines()[-1]) == target / 'mmssl_prior' / '__init__.py'
     config = shutil.copy2(ROOT / 'tests' / 'toys' / 'toy_config.py', tmp_path)
+    # As `mim train mmssl_prior toy_config.py` runs it.
     tool = target / 'mmssl_prior' / '.mim' / 'tools' / 'train.py'
-    run(sys.executable, tool, config, '--work-dir', 'run', cwd=tmp_path, env=environment)
+    flags = ('--launcher', 'none', '--work-dir', 'run')
+    run(sys.executable, tool, config, *flags, cwd=tmp_path, env=environment)
     assert (tmp_path / 'run' / 'epoch_2.pth').is_file()
-    module = ('-m', 'mmssl_prior.cli.train')
+    module = ('-m', 'mmssl_prior.tools.train')
     run(sys.executable, *module, config, '--work-dir', 'module', cwd=tmp_path, env=environment)
     assert (tmp_path / 'module' / 'epoch_2.pth').is_file()
-    config = target / 'mmssl_prior' / '.mim' / 'configs' / 'pmsn' / 'pmsn_vit-b16_inat18.py'
-    code = (
-        'import sys; from mmssl_prior.config import load_config, check_arguments; '
-        'check_arguments(load_config(sys.argv[1]))'
-    )
-    run(sys.executable, '-c', code, config, cwd=tmp_path, env=environment)
+    run(sys.executable, '-c', CONFIGS_OF_THE_WHEEL, cwd=tmp_path, env=environment)
+
+
+# From a folder with none of its own. The values are those of the digits config.
+CONFIGS_OF_THE_WHEEL = """
+from pathlib import Path
+from mmengine.hub import get_config
+from mmssl_prior.config import check_arguments, load_config, resolve_config
+
+name = 'pmsn/pmsn_vit-mini_digits-lt.py'
+for path in (resolve_config(f'configs/{name}'), resolve_config(f'mmssl_prior::{name}')):
+    assert path.parts[-5:] == ('mmssl_prior', '.mim', 'configs', *Path(name).parts), path
+Path('mine.py').write_text(f"_base_ = 'mmssl_prior::{name}'\\ntrain_cfg = dict(max_epochs=7)\\n")
+found = get_config(f'mmssl_prior::{name}')
+for cfg in (load_config('mine.py'), load_config(f'configs/{name}'), found):
+    check_arguments(cfg)
+    assert cfg.train_dataloader.dataset.type == 'DigitsLT'
+    assert '_scope_' not in cfg.pretty_text, cfg.pretty_text
+assert load_config('mine.py').train_cfg == dict(by_epoch=True, max_epochs=7, val_interval=20)
+check_arguments(load_config('configs/pmsn/pmsn_vit-b16_inat18.py'))
+"""
 
 
 class TestInstaller:
@@ -153,10 +192,14 @@ class TestInstaller:
         path.chmod(0o755)
         return path
 
-    def install(self, tree, **extra):
+    def install(self, tree, *stack, **extra):
         environment = {'PATH': f'{tree / "bin"}:/usr/bin:/bin', **extra}
         return subprocess.run(
-            ['bash', '.ci/install'], cwd=tree, env=environment, capture_output=True, text=True
+            ['bash', '.ci/install', *stack],
+            cwd=tree,
+            env=environment,
+            capture_output=True,
+            text=True,
         )
 
     def test_old_python(self, tree):
@@ -174,15 +217,44 @@ class TestInstaller:
         assert result.stderr.endswith('on Debian or Ubuntu run: apt-get install python3-venv\n')
         assert result.stderr.count('\n') == 1
 
+    def test_python_too_new_for_upstream(self, tree):
+        """Asked in its own words, each candidate says no to what is not below 3.13."""
+        python = self.stand_in(tree / 'bin' / 'new', 'case "$3" in 3.13) exit 1;; esac')
+        result = self.install(tree, 'openmmlab', PYTHON=str(python))
+        assert result.returncode == 1
+        assert result.stderr.startswith('error: no Python 3.10 to 3.12 found')
+        assert result.stderr.endswith('run: make test-openmmlab PYTHON=/path/to/python3\n')
+        assert result.stderr.count('\n') == 1
+
+    def test_unknown_stack(self, tree):
+        result = self.install(tree, 'upstream')
+        assert (result.returncode, result.stderr) == (
+            1,
+            'error: no stack upstream; there are onedl and openmmlab\n',
+        )
+
+    @pytest.mark.parametrize(
+        ('stack', 'venv', 'extras'),
+        [((), '.venv', 'onedl,test'), (('openmmlab',), '.venv-openmmlab', 'openmmlab,test')],
+        ids=['onedl', 'openmmlab'],
+    )
+    def test_each_stack_has_its_environment(self, tree, stack, venv, extras):
+        python = self.environment(tree)
+        result = self.install(tree, *stack, PYTHON=str(python))
+        assert result.returncode == 0, result.stderr
+        assert [path.name for path in tree.glob('.venv*')] == [venv]
+        assert (tree / venv / '.installed').read_text().strip() == str(tree.resolve())
+        assert self.calls(tree, 'pip install')[0].endswith(f'-e .[{extras}]')
+
     def environment(self, tree, pip=':'):
         """A Python whose ``venv`` makes an environment of stand-ins, and logs each call."""
         body = f"""
 echo "$*" >> {tree}/log
 case "$*" in
   *"-m venv"*)
-    rm -rf .venv; mkdir -p .venv/bin; cp "$0" .venv/bin/python;;
+    for venv; do :; done
+    rm -rf "$venv"; mkdir -p "$venv/bin"; cp "$0" "$venv/bin/python";;
   *"-m pip install"*) {pip};;
-  *"-m pip --version"*) [ -x .venv/bin/python ];;
 esac"""
         return self.stand_in(tree / 'bin' / 'fake', body)
 
@@ -251,7 +323,10 @@ def test_make_runs_the_installer_only_when_needed(tmp_path):
         (tmp_path / name).write_text('')
     (tmp_path / '.ci').mkdir()
     script = tmp_path / '.ci' / 'install'
-    script.write_text('#!/bin/sh\nmkdir -p .venv; pwd > .venv/.installed; echo installing\n')
+    script.write_text(
+        '#!/bin/sh\nvenv=.venv${1:+-$1}; mkdir -p $venv/bin; pwd > $venv/.installed\n'
+        'echo "#!/bin/sh" > $venv/bin/python; chmod +x $venv/bin/python; echo installing $venv\n'
+    )
     script.chmod(0o755)
     make = ('make', '--no-print-directory', 'install')
     assert 'installing' in run(*make, cwd=tmp_path)
@@ -259,6 +334,11 @@ def test_make_runs_the_installer_only_when_needed(tmp_path):
     os.utime(tmp_path / 'setup.py', (2**31 - 10, 2**31 - 10))
     assert 'installing' in run(*make, cwd=tmp_path)
     os.utime(tmp_path / 'setup.py', (0, 0))
+    # Each stack has a stamp of its own.
+    other = (*make[:2], 'test-openmmlab')
+    assert 'installing .venv-openmmlab' in run(*other, cwd=tmp_path)
+    assert 'installing' not in run(*other, cwd=tmp_path)
+    assert 'installing' not in run(*make, cwd=tmp_path)
     # An environment that came with a copy of the checkout points at the other place.
     shutil.copytree(tmp_path, tmp_path / 'copy')
     assert 'installing' in run(*make, cwd=tmp_path / 'copy')

@@ -31,8 +31,9 @@ ALLOWED = {
     },
     'engine': {'functional', 'models', 'datasets', 'evaluation'},
     'evaluation': {'functional', 'models', 'datasets'},
+    'visualization': {'functional', 'datasets'},
     'config': set(),
-    'cli': {'functional', 'models', 'datasets', 'evaluation', 'engine', 'config'},
+    'cli': {'functional', 'models', 'datasets', 'evaluation', 'engine', 'visualization', 'config'},
 }
 # Maths only, nothing of a registry; numpy for what torch lacks (interpolation).
 MATHS = {'torch', 'numpy', 'math', 'collections', 'typing', 'itertools', 'functools'}

@@ -41,6 +41,7 @@ def test_missing_dataset_is_one_line(tmp_path):
     assert len(lines) == 1 and 'Traceback' not in result.stderr, result.stderr
     for word in ('data/inaturalist2018', 'train_val2018.tar.gz', 'train2018.json.tar.gz'):
         assert word in lines[0]
+    assert len(result.stdout.splitlines()) < 5, 'the line comes before the config is logged'
 
 
 @pytest.fixture(scope='module')

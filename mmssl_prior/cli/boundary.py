@@ -16,8 +16,11 @@ Anything else is a bug and keeps its traceback.
 
 import os
 import re
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from traceback import print_exception
 from types import FrameType, TracebackType
 
@@ -114,15 +117,52 @@ def run_guarded(body: Callable[[], None], interrupted: Callable[[], str]) -> int
         0; 1 after an error of the user's, shown as one line; 130 after Ctrl-C.
         Any other exception is a bug: its traceback is shown, and 1 returned.
     """
-    rank = os.environ.get('RANK', '0') if int(os.environ.get('WORLD_SIZE', '1')) > 1 else ''
+    try:
+        return _run(body)
+    except KeyboardInterrupt:
+        if _rank() in ('', '0'):
+            with _deaf_to_interrupts():
+                print(interrupted(), file=sys.stderr, flush=True)
+        return 130
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Once is enough: a second Ctrl-C, or a launcher's after the terminal's, would cut the line."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _rank() -> str:
+    """The rank of this process, empty where it is the only one."""
+    return os.environ.get('RANK', '0') if int(os.environ.get('WORLD_SIZE', '1')) > 1 else ''
+
+
+def _was_interrupt(error: BaseException) -> bool:
+    """Whether a bare ``except`` on the way turned Ctrl-C into this (MMEngine's, around yapf)."""
+    seen: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in seen:
+        if isinstance(current, KeyboardInterrupt):
+            return True
+        seen.append(current)
+        current = current.__cause__ or current.__context__
+    return False
+
+
+def _run(body: Callable[[], None]) -> int:
     try:
         body()
-    except KeyboardInterrupt:
-        if rank in ('', '0'):
-            print(interrupted(), file=sys.stderr)
-        return 130
     except Exception as error:
-        message = describe(error)
+        if _was_interrupt(error):
+            raise KeyboardInterrupt from error
+        message, rank = describe(error), _rank()
         if message is None:
             print_exception(error)
         else:

@@ -1,12 +1,14 @@
-"""Process groups on machines without a GPU.
+"""Process groups: who the ranks are under each launcher, and gloo where no GPU exists.
 
 MMEngine's launchers select a CUDA device first, which fails where there is
 none. There the group is made here, over gloo, and MMEngine finds it made.
-Where CUDA exists nothing is done: ``env_cfg.dist_cfg`` of the config decides.
+Where CUDA exists ``env_cfg.dist_cfg`` of the config decides, and only the
+variables that torch reads are completed.
 """
 
 import atexit
 import os
+import subprocess
 import sys
 from datetime import timedelta
 
@@ -17,9 +19,22 @@ from mmengine.logging import print_log
 
 from mmssl_prior.errors import UserError
 
-__all__ = ['leave', 'prepare_distributed']
+__all__ = ['export_ranks', 'leave', 'prepare_distributed']
 
 DEFAULT_TIMEOUT = 1800.0
+
+
+RANK_VARIABLES = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')
+LAUNCHER_VARIABLES = {
+    'pytorch': RANK_VARIABLES,
+    'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
+    'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'),
+}
+START_WITH = {
+    'pytorch': 'bash tools/dist_train.sh CONFIG GPUS',
+    'slurm': 'bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR',
+    'mpi': 'mpirun -np RANKS python tools/train.py CONFIG --launcher mpi',
+}
 
 
 def _local_ranks(launcher: str) -> int:
@@ -33,29 +48,62 @@ def _local_ranks(launcher: str) -> int:
     return int(value) if value.isdigit() else 0
 
 
+def export_ranks(launcher: str) -> None:
+    """Gives a launcher's ranks the names that torch and the messages here know."""
+    for target, source in zip(RANK_VARIABLES, LAUNCHER_VARIABLES.get(launcher, ())):
+        if source in os.environ:
+            os.environ[target] = os.environ[source]
+
+
+def _first_host(nodes: str) -> str:
+    """The first machine of a SLURM node list (``node[3-5]``), which SLURM itself unfolds."""
+    command = ['scontrol', 'show', 'hostnames', nodes]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise UserError(
+            f'--launcher slurm: MASTER_ADDR is not set, and scontrol does not tell the first '
+            f'machine of {nodes} ({error}); set MASTER_ADDR to its name'
+        ) from error
+    if not answer:
+        raise UserError(f'--launcher slurm: scontrol knows no machine in {nodes}; set MASTER_ADDR')
+    return answer[0]
+
+
+def _of_step(step: str, job: str, default: str) -> str:
+    """A variable of the step that srun started, which may be on some machines of the job only."""
+    return os.environ.get(f'SLURM_STEP_{step}', os.environ.get(f'SLURM_{job}', default))
+
+
+def _master_address(launcher: str) -> str:
+    if launcher == 'slurm' and _of_step('NUM_NODES', 'JOB_NUM_NODES', '1') != '1':
+        return _first_host(_of_step('NODELIST', 'NODELIST', ''))
+    if launcher == 'mpi' and 0 < _local_ranks(launcher) < int(os.environ['WORLD_SIZE']):
+        raise UserError('--launcher mpi: MASTER_ADDR is not set; set it to the machine of rank 0')
+    return '127.0.0.1'
+
+
+def _master_port() -> str:
+    """A port that two SLURM jobs on one machine do not share."""
+    job, step = (os.environ.get(f'SLURM_{name}', '') for name in ('JOB_ID', 'STEP_ID'))
+    number = sum(int(value) for value in (job, step) if value.isdigit())
+    return str(20000 + number % 10000) if job else '29500'
+
+
 def _set_rank_variables(launcher: str) -> None:
     """Gives torch's ``env://`` start the variables it reads."""
+    missing = [name for name in LAUNCHER_VARIABLES[launcher] if name not in os.environ]
+    if missing:
+        raise UserError(
+            f'--launcher {launcher}: {", ".join(missing)} not set; start with: '
+            f'{START_WITH[launcher]}'
+        )
+    export_ranks(launcher)
     if launcher == 'pytorch':
-        missing = [name for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK') if name not in os.environ]
-        if missing:
-            raise UserError(
-                f'--launcher pytorch: {", ".join(missing)} not set; '
-                'start with: bash tools/dist_train.sh CONFIG GPUS'
-            )
         return
-    names = {
-        'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
-        'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'),
-    }[launcher]
-    for target, source in zip(('RANK', 'WORLD_SIZE', 'LOCAL_RANK'), names):
-        if source not in os.environ:
-            raise UserError(f'--launcher {launcher}: {source} is not set')
-        os.environ[target] = os.environ[source]
     if 'MASTER_ADDR' not in os.environ:
-        if int(os.environ['WORLD_SIZE']) > 1 and os.environ.get('SLURM_JOB_NUM_NODES', '1') != '1':
-            raise UserError(f'--launcher {launcher}: MASTER_ADDR is not set')
-        os.environ['MASTER_ADDR'] = '127.0.0.1'
-    os.environ.setdefault('MASTER_PORT', '29500')
+        os.environ['MASTER_ADDR'] = _master_address(launcher)
+    os.environ.setdefault('MASTER_PORT', _master_port())
 
 
 def prepare_distributed(cfg: Config) -> None:
@@ -71,6 +119,7 @@ def prepare_distributed(cfg: Config) -> None:
     launcher = cfg.get('launcher', 'none')
     if launcher == 'none':
         return
+    _set_rank_variables(launcher)
     if torch.cuda.is_available():
         gpus, ranks = torch.cuda.device_count(), _local_ranks(launcher)
         if ranks > gpus:
@@ -81,7 +130,6 @@ def prepare_distributed(cfg: Config) -> None:
         return
     if hasattr(torch, 'accelerator') and torch.accelerator.is_available():
         return
-    _set_rank_variables(launcher)
     dist_cfg = cfg.get('env_cfg', {}).get('dist_cfg', {})
     seconds = float(dist_cfg.get('timeout', DEFAULT_TIMEOUT))
     if not dist.is_initialized():

@@ -5,13 +5,17 @@
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from types import FrameType
 
+from torch.distributed.elastic.multiprocessing import api
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as torchrun
 
 __all__ = ['main']
+
+HANDLER = '_terminate_process_handler'
 
 
 def _ending(code: int) -> str:
@@ -23,8 +27,25 @@ def _ending(code: int) -> str:
         return f'was ended by signal {-code}'
 
 
+def _once(handler: Callable) -> Callable:
+    """The handler of a signal, deaf to Ctrl-C from its first call on.
+
+    torchrun passes the first on to the ranks. A second would break off its
+    waiting, and it would end them before they say how to go on.
+    """
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        handler(number, frame)
+
+    return handle
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Starts the ranks and waits; returns the exit status of the first that failed."""
+    # torchrun installs it by this name; where a release renamed it, a second Ctrl-C still counts.
+    if hasattr(api, HANDLER):
+        setattr(api, HANDLER, _once(getattr(api, HANDLER)))
     try:
         torchrun(argv)
     except ChildFailedError as error:

@@ -6,22 +6,27 @@ Beyond the flags of its own command line, this applies nothing to the config.
 import argparse
 import os
 import shlex
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
 
 from mmssl_prior.cli.boundary import run_guarded
 from mmssl_prior.cli.distributed import leave, prepare_distributed
+from mmssl_prior.cli.options import (
+    add_config_arguments,
+    add_run_arguments,
+    build_runner,
+    parse_run_arguments,
+    read_run_config,
+)
 from mmssl_prior.config import (
-    apply_overrides,
     check_arguments,
     check_checkpoints,
-    load_config,
-    parse_overrides,
+    check_data_roots,
+    package_root,
     warn_of_schedules,
 )
 from mmssl_prior.errors import UserError
@@ -37,10 +42,8 @@ AMP_WRAPPERS = {
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parses the command line; the flags are those of MMPretrain's own script."""
     parser = argparse.ArgumentParser(description='Train a model')
-    parser.add_argument('config', help='config file')
-    parser.add_argument(
-        '--work-dir', help='folder of logs and checkpoints (default: ./work_dirs/<config name>)'
-    )
+    add_config_arguments(parser)
+    add_run_arguments(parser, './work_dirs/<config name>')
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -50,22 +53,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         'or from the start if it has none',
     )
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action='extend',
-        metavar='KEY=VALUE',
-        help='override keys of the config: model.head.temperature=0.2, custom_hooks.0.interval=5, '
-        'key="[a,b]". The key must exist; a leading plus adds one: +model.head.temperature=0.2',
-    )
-    parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='launcher'
-    )
-    # torchrun and older launchers spell it differently.
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-    args = parser.parse_args(argv)
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
+    return parse_run_arguments(parser, argv)
 
 
 def _apply_amp(cfg: Config) -> None:
@@ -84,13 +72,7 @@ def build_config(args: argparse.Namespace) -> Config:
     Raises:
         UserError: If the file, an override or an argument of a class is wrong.
     """
-    cfg = load_config(args.config)
-    apply_overrides(cfg, parse_overrides(args.cfg_options))
-    cfg.launcher = args.launcher
-    if args.work_dir is not None:
-        cfg.work_dir = args.work_dir
-    elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    cfg = read_run_config(args)
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
@@ -101,9 +83,10 @@ def build_config(args: argparse.Namespace) -> Config:
 
 
 def train(cfg: Config) -> None:
-    """Builds the Runner, checks the checkpoints it will load, and trains."""
+    """Builds the Runner, checks the data and the checkpoints it will load, and trains."""
+    check_data_roots(cfg)
     prepare_distributed(cfg)
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner = build_runner(cfg)
     check_checkpoints(runner.model, cfg)
     warn_of_schedules(cfg)
     loader = runner.train_loop.dataloader
@@ -115,28 +98,47 @@ def train(cfg: Config) -> None:
     runner.train()
 
 
+def _variables(names: Iterable[str]) -> str:
+    """The variables of the environment that are set, as they stand before a command."""
+    set_ones = [name for name in names if name in os.environ]
+    return ''.join(f'{name}={shlex.quote(os.environ[name])} ' for name in set_ones)
+
+
+def _script() -> tuple[str, Path]:
+    """How this process was started (``python tools/train.py``), and the folder of the scripts."""
+    spec = getattr(sys.modules['__main__'], '__spec__', None)
+    if spec is not None and spec.name.startswith('mmssl_prior.'):
+        return f'python -m {spec.name}', package_root() / 'tools'
+    # In a notebook or a test, what a user would have typed.
+    script = Path(sys.argv[0]) if Path(sys.argv[0]).name == 'train.py' else Path('tools/train.py')
+    return f'python {shlex.quote(str(script))}', script.parent
+
+
 def _resume_hint(args: argparse.Namespace, cfg: Config | None) -> str:
     """The command that goes on with this very run: its environment, launcher and options."""
     work_dir = cfg.work_dir if cfg is not None else ''
     if cfg is None or not (Path(work_dir) / 'last_checkpoint').is_file():
         return 'interrupted before the first checkpoint was written'
-    variables = [
-        f'{name}={shlex.quote(os.environ[name])} '
-        for name in getattr(cfg, 'env_variables', {})
-        if name in os.environ
-    ]
-    config, ranks = shlex.quote(args.config), os.environ.get('LOCAL_WORLD_SIZE')
-    start = f'python tools/train.py {config}'
+    variables, (start, tools) = _variables(getattr(cfg, 'env_variables', {})), _script()
+    config, folder = shlex.quote(args.config), f'--work-dir {shlex.quote(work_dir)}'
+    ranks = os.environ.get('LOCAL_WORLD_SIZE')
     if args.launcher == 'pytorch' and ranks:
-        start = f'bash tools/dist_train.sh {config} {ranks}'
-    elif args.launcher != 'none':
-        start += f' --launcher {args.launcher}'
+        if os.environ.get('NNODES', '1') != '1':
+            variables += _variables(('NNODES', 'NODE_RANK', 'MASTER_ADDR', 'PORT'))
+        command = f'bash {shlex.quote(str(tools / "dist_train.sh"))} {config} {ranks} {folder}'
+    elif args.launcher == 'slurm' and 'SLURM_JOB_PARTITION' in os.environ:
+        variables += f'GPUS={os.environ["SLURM_NTASKS"]} '
+        if per_node := os.environ.get('SLURM_NTASKS_PER_NODE'):
+            variables += f'GPUS_PER_NODE={per_node} '
+        job = shlex.join(os.environ.get(f'SLURM_JOB_{n}', 'train') for n in ('PARTITION', 'NAME'))
+        script = shlex.quote(str(tools / 'slurm_train.sh'))
+        command = f'bash {script} {job} {config} {shlex.quote(work_dir)}'
+    else:
+        launcher = f' --launcher {args.launcher}' if args.launcher != 'none' else ''
+        command = f'{start} {config}{launcher} {folder}'
     amp = ' --amp' if args.amp else ''
     options = f' --cfg-options {shlex.join(args.cfg_options)}' if args.cfg_options else ''
-    return (
-        f'interrupted; to continue: {"".join(variables)}{start} '
-        f'--work-dir {shlex.quote(work_dir)} --resume{amp}{options}'
-    )
+    return f'interrupted; to continue: {variables}{command} --resume{amp}{options}'
 
 
 def main(argv: Sequence[str] | None = None) -> int:

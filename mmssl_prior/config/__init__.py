@@ -1,9 +1,11 @@
 """Reading a config and finding its mistakes before anything is built."""
 
 from .arguments import check_arguments
-from .checkpoints import check_checkpoint, check_checkpoints
+from .checkpoints import check_checkpoint, check_checkpoints, check_complete
+from .data_roots import check_data_roots
 from .loading import load_config
 from .overrides import apply_overrides, parse_overrides
+from .packaged import package_root, resolve_config
 from .schedules import warn_of_schedules
 
 __all__ = [
@@ -11,7 +13,11 @@ __all__ = [
     'check_arguments',
     'check_checkpoint',
     'check_checkpoints',
+    'check_complete',
+    'check_data_roots',
     'load_config',
+    'package_root',
     'parse_overrides',
+    'resolve_config',
     'warn_of_schedules',
 ]

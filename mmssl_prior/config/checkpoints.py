@@ -22,7 +22,7 @@ from torch.nn.parameter import is_lazy
 
 from mmssl_prior.errors import UserError
 
-__all__ = ['check_checkpoint', 'check_checkpoints', 'check_resume']
+__all__ = ['check_checkpoint', 'check_checkpoints', 'check_complete', 'check_resume']
 
 
 def _read(path: str, what: str) -> Mapping[str, Tensor]:
@@ -54,23 +54,48 @@ def _shapes(model: nn.Module) -> dict[str, torch.Size]:
     return {k: v.shape for k, v in items if isinstance(v, Tensor) and not is_lazy(v)}
 
 
+def _unfit(model: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
+    """The weights of the model that the checkpoint lacks or has in another shape."""
+    return [
+        f'{key} {tuple(shape)} ({tuple(state[key].shape) if key in state else "missing"})'
+        for key, shape in _shapes(model).items()
+        if key not in state or state[key].shape != shape
+    ]
+
+
 def check_resume(model: nn.Module, path: str | Path) -> None:
     """Raises unless every weight of the model is in the checkpoint, with its shape.
 
     Raises:
         UserError: If the file is missing or unreadable, or a weight is missing or differs.
     """
-    state = _read(str(path), 'resume')
-    unfit = [
-        f'{key} {tuple(shape)} ({tuple(state[key].shape) if key in state else "missing"})'
-        for key, shape in _shapes(model).items()
-        if key not in state or state[key].shape != shape
-    ]
+    unfit = _unfit(model, _read(str(path), 'resume'))
     if unfit:
         raise UserError(
             f'resume {path}: {len(unfit)} weights of the model are missing in the checkpoint or '
             f'of another shape there: {_examples(unfit, 5)}; resume with the config of that run, '
             'or start a new run from its weights with load_from'
+        )
+
+
+def check_complete(model: nn.Module, path: str | Path) -> None:
+    """Raises unless the checkpoint holds every weight of a model that is to be evaluated.
+
+    What it lacks would stay random, and the metrics be those of a random part.
+
+    Raises:
+        UserError: As :func:`check_checkpoint`, or if a weight is missing or differs in shape.
+    """
+    inner = model.module if is_model_wrapper(model) else model
+    assert isinstance(inner, nn.Module)
+    state = _read(str(path), 'checkpoint')
+    _check_some(inner, state, path, '', 'checkpoint')
+    unfit = _unfit(inner, state)
+    if unfit:
+        raise UserError(
+            f'checkpoint {path}: {len(unfit)} weights of the model are missing in it or of another '
+            f'shape there, and would be evaluated as they are initialised: {_examples(unfit, 5)}; '
+            'give a checkpoint of a run of this config'
         )
 
 
@@ -90,7 +115,12 @@ def check_checkpoint(
     Raises:
         UserError: If the file is missing or unreadable, or nothing in it fits.
     """
-    state = _read(str(path), what)
+    _check_some(model, _read(str(path), what), path, prefix, what)
+
+
+def _check_some(
+    model: nn.Module, state: Mapping[str, Tensor], path: str | Path, prefix: str, what: str
+) -> None:
     if prefix:
         prefix = prefix if prefix.endswith('.') else f'{prefix}.'
     target = _shapes(model)

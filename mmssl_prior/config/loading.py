@@ -1,24 +1,15 @@
 """A config file that is missing or does not parse: one line with the file and the line."""
 
-import difflib
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from mmengine.config import Config
 
+from mmssl_prior.config.packaged import SCOPE, resolve_config
 from mmssl_prior.errors import UserError
 
 __all__ = ['load_config']
-
-
-def _near_files(path: Path) -> str:
-    """Names of configs beside the missing one, or in the nearest folder that exists."""
-    folder = path.parent
-    while not folder.is_dir() and folder != folder.parent:
-        folder = folder.parent
-    names = {file.stem: file for file in sorted(folder.rglob('*.py'))[:2000]}
-    near = difflib.get_close_matches(path.stem, names, n=1)
-    return f' (did you mean {names[near[0]]}?)' if near else ''
 
 
 def _place(traceback: TracebackType | None) -> tuple[str, int] | None:
@@ -58,11 +49,36 @@ def _import_failure(path: Path, error: ImportError) -> UserError | None:
     return None
 
 
+def _is_mim_index(filename: str | None) -> bool:
+    return bool(filename) and Path(str(filename)).parts[-2:] == ('.mim', 'model-index.yml')
+
+
+def _without_scope(cfg: Config) -> Config:
+    """Takes out MMEngine's marks of what came from a base ``mmssl_prior::...``.
+
+    They name a scope to look for classes in. Ours are in MMPretrain's, and
+    MMEngine hands the mark to collate functions, which do not know it.
+    """
+
+    def visit(value: Any) -> None:
+        if isinstance(value, dict):
+            if value.get('_scope_') == SCOPE:
+                del value['_scope_']
+            for item in value.values():
+                visit(item)
+        elif isinstance(value, (list, tuple)):
+            for item in value:
+                visit(item)
+
+    visit(cfg._cfg_dict)
+    return cfg
+
+
 def load_config(path: str | Path) -> Config:
     """Reads a config file with its bases.
 
     Args:
-        path: The config file.
+        path: The config file, by a name that :func:`resolve_config` takes.
 
     Returns:
         The config, before any override.
@@ -70,11 +86,9 @@ def load_config(path: str | Path) -> Config:
     Raises:
         UserError: If the file is missing, or it or a base does not evaluate.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f'config {path}: no such file{_near_files(path)}')
+    path = resolve_config(path)
     try:
-        return Config.fromfile(path)
+        return _without_scope(Config.fromfile(path))
     except ImportError as error:
         failure = _import_failure(path, error)
         if failure is None:
@@ -88,6 +102,13 @@ def load_config(path: str | Path) -> Config:
     except Exception as error:
         place = _place(error.__traceback__)
         files = [str(path), *_reading(error.__traceback__)]
+        # MMEngine's first step to a base of another package.
+        if isinstance(error, FileNotFoundError) and _is_mim_index(error.filename):
+            raise UserError(
+                f'{files[-1]}: its _base_ of another package needs {error.filename}, which an '
+                'editable install does not have: name the base by its path, or install the '
+                'package from a wheel (pip install .)'
+            ) from error
         if isinstance(error, FileNotFoundError) and not Path(files[-1]).exists():
             raise UserError(f'{files[-2]}: its _base_ {files[-1]}: no such file') from error
         file, line = place if place else (files[-1], None)

@@ -53,12 +53,15 @@ def parse_overrides(pairs: Sequence[str] | None) -> dict[str, Any]:
     parser.add_argument('--options', nargs='*', action=DictAction)
     options: dict[str, Any] = {}
     for pair in pairs or ():
-        key, separator, _ = pair.partition('=')
+        key, separator, text = pair.partition('=')
         if not separator or not key.lstrip('+'):
             raise UserError(f'--cfg-options {pair}: expected KEY=VALUE')
         try:
             # After `=`, so that a key with a leading dash is no option of the parser.
             options.update(parser.parse_args([f'--options={pair}']).options)
+            # The parser drops the blanks of a word, which a path may need.
+            if isinstance(options[key], str):
+                options[key] = text.strip('\'"')
         except (AssertionError, RecursionError) as error:
             # MMEngine's parser knows no dict(...) and never ends on one.
             raise UserError(

@@ -14,6 +14,23 @@ __all__ = ['INaturalist2018']
 NUM_CLASSES = 8142
 IMAGE_DIR = 'train_val2018'
 SPLITS = ('train', 'val')
+TARGETS = ('species', 'supercategory')
+SUPERCATEGORIES = (
+    'Actinopterygii',
+    'Amphibia',
+    'Animalia',
+    'Arachnida',
+    'Aves',
+    'Bacteria',
+    'Chromista',
+    'Fungi',
+    'Insecta',
+    'Mammalia',
+    'Mollusca',
+    'Plantae',
+    'Protozoa',
+    'Reptilia',
+)
 
 
 @DATASETS.register_module()
@@ -27,7 +44,8 @@ class INaturalist2018(SkipUndecodable, BaseDataset):
           train_val2018/<Supercategory>/<class_id>/<file>.jpg
 
     An image's label is the number ``class_id`` in its path, 0 to 8141,
-    whichever classes a split holds. Images that cannot be decoded are
+    whichever classes a split holds, or the place of its supercategory among
+    the 14 in alphabetical order. Images that cannot be decoded are
     replaced in training (see :class:`SkipUndecodable`).
 
     Args:
@@ -38,10 +56,12 @@ class INaturalist2018(SkipUndecodable, BaseDataset):
             or relative to ``data_root``. Empty means that of the split.
             Defaults to ''.
         pipeline (Sequence): Transforms. Defaults to ().
+        target (str): What the label is, 'species' or 'supercategory'.
+            Defaults to 'species'.
         **kwargs: Other arguments of MMPretrain's ``BaseDataset``.
 
     Raises:
-        ValueError: If ``split`` is neither.
+        ValueError: If ``split`` or ``target`` is neither.
         UserError: If a file or folder is missing or malformed; one line that
             says which, where it is expected and how to get it.
 
@@ -51,11 +71,20 @@ class INaturalist2018(SkipUndecodable, BaseDataset):
     """
 
     def __init__(
-        self, data_root='data/inaturalist2018', split='train', ann_file='', pipeline=(), **kwargs
+        self,
+        data_root='data/inaturalist2018',
+        split='train',
+        ann_file='',
+        pipeline=(),
+        target='species',
+        **kwargs,
     ):
         if split not in SPLITS:
             raise UserError(f'split must be one of {SPLITS}, got {split!r}')
+        if target not in TARGETS:
+            raise UserError(f'target must be one of {TARGETS}, got {target!r}')
         self.split = split
+        self.target = target
         super().__init__(
             ann_file=ann_file or f'{split}2018.json',
             data_root=osp.expanduser(data_root),
@@ -80,10 +109,14 @@ class INaturalist2018(SkipUndecodable, BaseDataset):
         folder = osp.join(self.img_prefix, IMAGE_DIR)
         self._require(osp.isdir, folder, 'the image folder', f'{IMAGE_DIR}.tar.gz')
         content = _read(self.ann_file)
-        self._metainfo.setdefault('classes', _class_names(content.get('categories')))
+        of_species = self.target == 'species'
+        classes = _class_names(content.get('categories')) if of_species else SUPERCATEGORIES
+        self._metainfo.setdefault('classes', classes)
         data_list = []
         for number, name in enumerate(content['images']):
             label = _label(name, number, self.ann_file)
+            if not of_species:
+                label = _supercategory(name, number, self.ann_file)
             data_list.append(dict(img_path=osp.join(self.img_prefix, name), gt_label=label))
         return data_list
 
@@ -146,6 +179,17 @@ def _label(name, number, ann_file):
             f'out of range, expected 0 to {NUM_CLASSES - 1}'
         )
     return label
+
+
+def _supercategory(name, number, ann_file):
+    """The place of the supercategory, from the path of the image."""
+    supercategory = name.split('/')[1]
+    if supercategory not in SUPERCATEGORIES:
+        raise UserError(
+            f'{ann_file}: images[{number}]: unknown supercategory in file_name {name!r:.80}, '
+            f'expected one of {", ".join(SUPERCATEGORIES)}'
+        )
+    return SUPERCATEGORIES.index(supercategory)
 
 
 def _class_names(categories):

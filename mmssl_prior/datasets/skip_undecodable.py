@@ -1,8 +1,11 @@
 """Datasets that survive an undecodable image."""
 
+import numpy as np
 from mmengine.dataset import BaseDataset
 
-from ..errors import UserError
+from ..errors import UserError, printable
+from .labels import dataset_labels
+from .samplers.class_index import ClassIndex
 from .samplers.epoch_index import EpochIndex, index_generator
 from .transforms.load_image import UndecodableImage
 
@@ -17,11 +20,12 @@ class SkipUndecodable(BaseDataset):
     Name it before the other base class, an MMEngine or MMPretrain
     ``BaseDataset``; the pipeline begins with :class:`LoadImage`. The
     replacement is a function of (seed, epoch, index as drawn, attempt), so
-    that a run stays reproducible. The files left out are noted in the
-    returned sample's ``data_samples`` as ``undecodable``, a tuple of (path,
-    reason), for :class:`UndecodableImagesHook` to count. An evaluation
-    (``test_mode=True``) must not swap images: there the first undecodable
-    one is an error.
+    that a run stays reproducible; for an image that a sampler drew for its
+    class (:class:`ClassIndex`) it is of the same class. The files left out
+    are noted in the returned sample's ``data_samples`` as ``undecodable``, a
+    tuple of (path, reason), for :class:`UndecodableImagesHook` to count. An
+    evaluation (``test_mode=True``) must not swap images: there the first
+    undecodable one is an error.
 
     Raises:
         UserError: In test mode, or if ten attempts in a row fail.
@@ -48,7 +52,7 @@ class SkipUndecodable(BaseDataset):
                 current = self.replacement(idx, attempt, set(failed))
             else:
                 return _noted(sample, tuple(failed.values()))
-        files = ', '.join(f'{path} ({reason})' for path, reason in failed.values())
+        files = ', '.join(f'{printable(path)} ({reason})' for path, reason in failed.values())
         raise UserError(
             f'{len(failed)} images drawn in a row cannot be decoded; restore '
             f'them or check data_root: {files}'
@@ -63,13 +67,26 @@ class SkipUndecodable(BaseDataset):
             failed (set[int]): Indices known to fail; fewer than all.
 
         Returns:
-            EpochIndex: Uniform over the others.
+            EpochIndex: Uniform over the others; of a :class:`ClassIndex`, over
+            those of its class as long as there are any.
         """
         rng = index_generator(idx, attempt, REPLACEMENT)
+        if isinstance(idx, ClassIndex):
+            others = np.setdiff1d(self._same_class(idx), list(failed))
+            if len(others):
+                return idx.moved_to(others[rng.integers(len(others))])
         choice = int(rng.integers(len(self) - len(failed)))
         for taken in sorted(failed):
             choice += choice >= taken
         return EpochIndex.of(idx).moved_to(choice)
+
+    def _same_class(self, idx):
+        """Indices of all images of the class of one."""
+        labels = getattr(self, '_labels', None)
+        if labels is None or len(labels) != len(self):
+            # Only where an image fails, and once in each worker.
+            labels = self._labels = dataset_labels(self)
+        return np.flatnonzero(labels == labels[idx])
 
 
 def _noted(sample, failed):

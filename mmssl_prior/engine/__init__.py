@@ -1,16 +1,34 @@
 """What the Runner drives: hooks, loops and optimizers."""
 
-from .hooks import FitPriorHook, SeededViewsHook, TargetNetworkHook, UndecodableImagesHook
-from .loops import KNNValLoop
-from .optimizers import GroupClipAmpOptimWrapper, GroupClipOptimWrapper, MSNOptimWrapperConstructor
+from .hooks import (
+    DataSummaryHook,
+    FitPriorHook,
+    SeededViewsHook,
+    SwAVScheduleHook,
+    TargetNetworkHook,
+    UndecodableImagesHook,
+)
+from .loops import KNNValLoop, StepBudgetTrainLoop
+from .optimizers import (
+    GroupClipAmpOptimWrapper,
+    GroupClipOptimWrapper,
+    LayerwiseSGD,
+    MSNOptimWrapperConstructor,
+)
+from .schedulers import WarmupCosineParamScheduler
 
 __all__ = [
+    'DataSummaryHook',
     'FitPriorHook',
     'GroupClipAmpOptimWrapper',
     'GroupClipOptimWrapper',
     'KNNValLoop',
+    'LayerwiseSGD',
     'MSNOptimWrapperConstructor',
     'SeededViewsHook',
+    'StepBudgetTrainLoop',
+    'SwAVScheduleHook',
     'TargetNetworkHook',
     'UndecodableImagesHook',
+    'WarmupCosineParamScheduler',
 ]

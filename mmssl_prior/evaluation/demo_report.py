@@ -1,7 +1,6 @@
 """What a pretraining run on small labelled data achieved: a table, two pictures, a JSON file."""
 
 import json
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,7 +77,7 @@ def demo_report(cfg: Config, work_dir: str | Path) -> dict[str, Any]:
     _check_config(cfg)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     checkpoint = _last_checkpoint(work_dir)
-    curves = read_training_log(work_dir)
+    curves = read_training_log(work_dir, by_epoch=True)
     console = Console()
     seed = cfg.get('randomness', {}).get('seed', 0)
     with console.status('evaluating'), _quiet():
@@ -109,7 +108,7 @@ def demo_report(cfg: Config, work_dir: str | Path) -> dict[str, Any]:
     )
     pictures = [work_dir / 'curves.png']
     baselines = {name: scores[name].knn_top1 for name in (RAW, UNTRAINED)}
-    plot_training_curves(pictures[0], _by_epoch(curves), log_prior, baselines)
+    plot_training_curves(pictures[0], curves, log_prior, baselines)
     if usage is not None and log_prior is not None:
         pictures.append(work_dir / 'prototype_usage.png')
         plot_prototype_usage(pictures[1], usage, log_prior)
@@ -230,18 +229,6 @@ def _usage(model: Any, train: DataLoader) -> tuple[PrototypeUsage | None, Tensor
         model.head.fit_prior(counts[counts > 0].numpy())
     log_prior = model.head.log_prior.detach().cpu()
     return prototype_usage(assigned.features, log_prior), log_prior
-
-
-def _by_epoch(curves: dict) -> dict:
-    """Put what training logs by iteration on the axis of what validation logs by epoch."""
-    if 'epoch' not in curves:
-        return curves
-    # An iteration of epoch e is at most e times the length of an epoch; logged ones come close.
-    length = math.ceil(max(step / epoch for step, epoch in zip(*curves['epoch'])))
-    return {
-        name: (xs if name.startswith('knn') else [x / length for x in xs], ys)
-        for name, (xs, ys) in curves.items()
-    }
 
 
 def _first(k) -> int:

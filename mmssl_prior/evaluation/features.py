@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 
-__all__ = ['Features', 'evaluation_mode', 'extract_features']
+__all__ = ['Features', 'evaluation_mode', 'extract_features', 'pooled', 'single_view']
 
 GATHER_ROWS = 8192
 LOG_SECONDS = 60
@@ -122,7 +122,7 @@ def _run(module: Any, batches: Iterable[dict], forward: Callable, name: str) -> 
         for batch in _log_each_minute(batches, name):
             data = module.data_preprocessor(batch, False)
             samples = data['data_samples'] or []
-            out = _pool(forward(_single_view(data['inputs'], name), samples), name)
+            out = pooled(forward(single_view(data['inputs'], name), samples), name)
             features.append(out.float().cpu())
             labels += _labels(samples, name)
             indices += _indices(samples, name)
@@ -135,7 +135,8 @@ def _run(module: Any, batches: Iterable[dict], forward: Callable, name: str) -> 
     )
 
 
-def _single_view(inputs, name: str) -> Tensor:
+def single_view(inputs, name: str) -> Tensor:
+    """The batch as one tensor; several views or sizes are an error that calls it ``name``."""
     if isinstance(inputs, (list, tuple)):
         if any(view.ndim != 3 or view.shape != inputs[0].shape for view in inputs):
             raise UserError(
@@ -146,7 +147,8 @@ def _single_view(inputs, name: str) -> Tensor:
     return inputs
 
 
-def _pool(out, name: str) -> Tensor:
+def pooled(out, name: str) -> Tensor:
+    """Features (B, D) of what a model returns: the last of a tuple, a map's mean over positions."""
     out = out[-1] if isinstance(out, (list, tuple)) else out
     out = out.mean((2, 3)) if out.ndim == 4 else out
     if out.ndim != 2:

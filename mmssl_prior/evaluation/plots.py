@@ -1,17 +1,22 @@
 """Pictures of a pretraining run."""
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .prototype_usage import PrototypeUsage
 
-__all__ = ['plot_prototype_usage', 'plot_training_curves']
+__all__ = ['plot_curves', 'plot_prototype_usage', 'plot_training_curves']
 
 BLUE, ORANGE, GREEN, GRAY, INK = '#2a6fbb', '#d9742b', '#2f9e6b', '#9aa3ad', '#22272e'
+CYCLE = (BLUE, ORANGE, GREEN, '#8b5fb5', '#c2475f', '#5b6b7a')
+# Curves of so few points show each of them.
+MARKED = 20
 STYLE: Any = {
     'axes.edgecolor': GRAY,
     'axes.labelcolor': INK,
@@ -41,6 +46,47 @@ def _figure(rows: int, columns: int, size: tuple[float, float]):
 
     figure = Figure(figsize=size, layout='constrained')
     return figure, figure.subplots(rows, columns)
+
+
+def plot_curves(
+    path: str | Path,
+    panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
+    xlabel: str = 'epoch',
+    title: str = '',
+) -> None:
+    """Curves of one or several runs, one panel for each scalar, as an image file.
+
+    Args:
+        path: File to write; its ending names the format.
+        panels: By name of the scalar and label of the run, x and values.
+        xlabel: Below every panel.
+        title: Above all.
+    """
+    import matplotlib
+
+    columns = min(len(panels), 3)
+    rows = -(-len(panels) // columns)
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _figure(rows, columns, (max(4.2 * columns, 6.0), 3.1 * rows + 0.5))
+        flat = np.asarray(axes).ravel()
+        # A run keeps its colour in the panels of keys that others did not log.
+        labels = list(dict.fromkeys(label for runs in panels.values() for label in runs))
+        lines = {}
+        for axis, (name, runs) in zip(flat, panels.items()):
+            for label, (xs, ys) in runs.items():
+                # A single point makes no line.
+                marker = 'o' if len(xs) <= MARKED else None
+                color = CYCLE[labels.index(label) % len(CYCLE)]
+                (lines[label],) = axis.plot(xs, ys, color=color, marker=marker, ms=4)
+            axis.set_title(name)
+            axis.set_xlabel(xlabel)
+        for axis in flat[len(panels) :]:
+            axis.set_visible(False)
+        if len(lines) > 1:
+            figure.legend(lines.values(), lines.keys(), loc='outside lower center', ncols=3)
+        if title:
+            figure.suptitle(title, fontweight='bold', color=INK)
+        figure.savefig(path)
 
 
 def plot_training_curves(

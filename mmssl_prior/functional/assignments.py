@@ -58,10 +58,12 @@ def sinkhorn(log_q: Tensor, log_marginal: Tensor, iterations: int = 3) -> Tensor
     extension that a prior needs, since a uniform one would undo it.
 
     Args:
-        log_q: Log-assignments of this rank, shape (B, K); need not be
-            normalised. Any finite input gives finite output.
+        log_q: Log-assignments of this rank, shape (B, K). Rows need not be
+            normalised; their masses weigh the samples in the first iteration,
+            as with the scores of SwAV. Any finite input gives finite output.
         log_marginal: Logarithm of the marginal over prototypes, shape (K,).
-        iterations: Number of iterations; one collective of K values each.
+        iterations: Number of iterations, at least 1; one collective of K
+            values each.
 
     Returns:
         Log-assignments of shape (B, K) whose rows sum to one; no gradient.
@@ -79,7 +81,6 @@ def sinkhorn(log_q: Tensor, log_marginal: Tensor, iterations: int = 3) -> Tensor
     # of -inf minus -inf; an eighth of the range leaves room for the updates, which subtract only.
     floor = torch.finfo(log_q.dtype).min / 8
     log_q = log_q.clamp(floor, -floor)
-    log_q = F.log_softmax(log_q, -1).clamp_min(floor)
     for _ in range(iterations):
         log_q = log_q - distributed_logsumexp(log_q) + log_marginal
         log_q = F.log_softmax(log_q, -1).clamp_min(floor)

@@ -14,6 +14,7 @@ __all__ = [
     'all_reduce_sum',
     'distributed_log_mean_exp',
     'distributed_logsumexp',
+    'gather_rows',
     'gather_stack',
     'global_mean',
 ]
@@ -49,6 +50,26 @@ class _GatherStack(torch.autograd.Function):
         return total[dist.get_rank()]
 
 
+class _GatherRows(torch.autograd.Function):
+    """Rows of all ranks; the gradient of a rank's rows is the sum over ranks of theirs."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> tuple[Tensor, int]:
+        sizes = torch.stack(dist.all_gather(torch.tensor(len(x), device=x.device))).tolist()
+        rank = dist.get_rank()
+        ctx.start, ctx.rows = sum(sizes[:rank]), len(x)
+        # Collectives need equal shapes.
+        padding = x.new_zeros(max(sizes) - len(x), *x.shape[1:])
+        parts = dist.all_gather(torch.cat([x, padding]))
+        return torch.cat([part[:size] for part, size in zip(parts, sizes)]), ctx.start
+
+    @staticmethod
+    def backward(ctx, grad: Tensor, _: None) -> Tensor:
+        total = grad.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total, 'sum')
+        return total[ctx.start : ctx.start + ctx.rows]
+
+
 def all_reduce_sum(x: Tensor) -> Tensor:
     r"""Sum of ``x`` over ranks, differentiable.
 
@@ -77,6 +98,24 @@ def gather_stack(x: Tensor) -> Tensor:
         gradients follow the convention of :func:`all_reduce_sum`.
     """
     return _GatherStack.apply(x)
+
+
+def gather_rows(x: Tensor) -> tuple[Tensor, int]:
+    """Concatenate the rows of all ranks in the order of ranks, differentiable.
+
+    Args:
+        x: Shape (B, ...); B may differ between ranks.
+
+    Returns:
+        Tensor of shape (N, ...), equal on all ranks, and the position in it
+        of this rank's first row; gradients follow the convention of
+        :func:`all_reduce_sum`.
+
+    Example:
+        >>> gather_rows(torch.tensor([1., 2.]))
+        (tensor([1., 2.]), 0)
+    """
+    return _GatherRows.apply(x)
 
 
 def global_mean(x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..errors import UserError
 
-__all__ = ['patches_to_keep']
+__all__ = ['patches_to_keep', 'take_patches']
 
 
 def patches_to_keep(
@@ -42,3 +42,28 @@ def patches_to_keep(
     shape = (num_patches,) if num_samples is None else (num_samples, num_patches)
     order = torch.rand(shape, generator=generator, dtype=torch.float64).argsort(-1)
     return order[..., :kept].sort(-1).values
+
+
+def take_patches(tokens: Tensor, keep: Tensor, num_prefix_tokens: int) -> Tensor:
+    """The patches that remain, after the prefix tokens (class token, registers), all kept.
+
+    Args:
+        tokens: Shape (B, P + N, D): P prefix tokens, then N patches.
+        keep: Indices of patches, 0 to N - 1, of shape (n,) for the whole
+            batch or (B, n).
+        num_prefix_tokens: P.
+
+    Returns:
+        Tokens of shape (B, P + n, D), patches in the order of ``keep``.
+
+    Example:
+        >>> tokens = torch.tensor([[[9.0], [0.0], [1.0], [2.0]]])
+        >>> take_patches(tokens, torch.tensor([0, 2]), num_prefix_tokens=1).flatten().tolist()
+        [9.0, 0.0, 2.0]
+    """
+    prefix, patches = tokens[:, :num_prefix_tokens], tokens[:, num_prefix_tokens:]
+    if keep.ndim == 1:
+        patches = patches.index_select(1, keep)
+    else:
+        patches = patches.gather(1, keep.unsqueeze(-1).expand(-1, -1, patches.shape[-1]))
+    return torch.cat([prefix, patches], 1)

@@ -1,22 +1,47 @@
-from .backbones import ConvStem, MSNViT
-from .heads import PMSNHead
+from .backbones import ConvStem, Data2VecViT, MSNViT, SeededMAEViT, TIMMViT
+from .heads import Data2VecHead, EmbeddingHead, PMSNHead, PriorSwAVHead, PrototypeHead
 from .layers import PortableSyncBatchNorm, Sinkhorn
-from .losses import PriorMatchingLoss
-from .necks import MSNNeck
+from .losses import MaskedRegressionLoss, NTXentLoss, PriorMatchingLoss, VICRegLoss
+from .necks import MSNNeck, TokenPool
 from .priors import EmpiricalPrior, PowerLawPrior, Prior, UniformPrior
-from .selfsup import MSN
+from .selfsup import (
+    MSN,
+    Data2Vec,
+    GlobalSimCLR,
+    JointEmbedding,
+    PriorSwAV,
+    SeededMAE,
+    VICReg,
+)
 
 __all__ = [
     'ConvStem',
+    'Data2Vec',
+    'Data2VecHead',
+    'Data2VecViT',
+    'EmbeddingHead',
     'EmpiricalPrior',
+    'GlobalSimCLR',
+    'JointEmbedding',
     'MSN',
     'MSNNeck',
     'MSNViT',
+    'MaskedRegressionLoss',
+    'NTXentLoss',
     'PMSNHead',
     'PortableSyncBatchNorm',
     'PowerLawPrior',
     'Prior',
     'PriorMatchingLoss',
+    'PriorSwAV',
+    'PriorSwAVHead',
+    'PrototypeHead',
+    'SeededMAE',
+    'SeededMAEViT',
     'Sinkhorn',
+    'TIMMViT',
+    'TokenPool',
     'UniformPrior',
+    'VICReg',
+    'VICRegLoss',
 ]

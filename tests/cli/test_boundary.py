@@ -175,6 +175,18 @@ class TestExitStatus:
     def test_interrupt(self, capsys):
         assert self.run(KeyboardInterrupt(), capsys) == (130, 'interrupted; go on with: X\n')
 
+    def test_interrupt_that_a_bare_except_caught(self, capsys):
+        """MMEngine formats the config with one, whenever it saves a checkpoint."""
+
+        def body():
+            try:
+                raise KeyboardInterrupt
+            except:  # noqa: E722
+                raise SyntaxError('Failed to format the config file')  # noqa: B904
+
+        assert run_guarded(body, lambda: 'go on with: X') == 130
+        assert capsys.readouterr().err == 'go on with: X\n'
+
     def test_bug(self, capsys):
         status, text = self.run(ZeroDivisionError('oh'), capsys)
         assert status == 1

@@ -67,9 +67,9 @@ def test_work_dir_defaults_to_the_name_of_the_config(tmp_path):
 
 
 def test_module_is_the_same_command(tmp_path):
-    """Where the package is installed from a wheel there is no tools/ folder."""
+    """The way to start it where there is no checkout."""
     result = subprocess.run(
-        [sys.executable, '-m', 'mmssl_prior.cli.train', str(CONFIG), '--work-dir', str(tmp_path)],
+        [sys.executable, '-m', 'mmssl_prior.tools.train', str(CONFIG), '--work-dir', str(tmp_path)],
         capture_output=True,
         text=True,
         env=environment(),
@@ -79,7 +79,7 @@ def test_module_is_the_same_command(tmp_path):
     assert (tmp_path / 'epoch_2.pth').is_file()
 
 
-@pytest.mark.parametrize('tool', ['train', 'demo_report'])
+@pytest.mark.parametrize('tool', ['train', 'test', 'demo_report'])
 def test_tool_with_a_python_that_lacks_the_package(tool, tmp_path):
     # -S: without the installed packages.
     command = [sys.executable, '-S', '-E', str(ROOT / 'tools' / f'{tool}.py'), str(CONFIG)]
@@ -89,7 +89,7 @@ def test_tool_with_a_python_that_lacks_the_package(tool, tmp_path):
     assert re.fullmatch(message, result.stderr), result.stderr
 
 
-@pytest.mark.parametrize('tool', ['train', 'demo_report'])
+@pytest.mark.parametrize('tool', ['train', 'test', 'demo_report'])
 @pytest.mark.parametrize(
     ('source', 'ending'),
     [

@@ -46,6 +46,8 @@ def override(cfg, *pairs):
         ('+model.neck.type=N', ('model', 'neck', 'type'), 'N'),
         # Keys of the Runner that the file leaves out cannot be a misspelling.
         ('load_from=x.pth', ('load_from',), 'x.pth'),
+        # MMEngine's parser drops the blanks of a word, and the file is not found.
+        ('load_from=my runs/x y.pth', ('load_from',), 'my runs/x y.pth'),
     ],
 )
 def test_applied(cfg, pair, path, value):

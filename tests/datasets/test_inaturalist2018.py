@@ -181,3 +181,19 @@ def test_lazy_and_partial_loading(root):
     np.testing.assert_array_equal(
         INaturalist2018(str(root), indices=5).get_gt_labels(), [0] * 4 + [7]
     )
+
+
+def test_supercategory_as_target(root):
+    data = INaturalist2018(str(root), target='supercategory')
+    assert data.get_gt_labels().tolist() == [4] * 4 + [8] * 2 + [11]
+    classes = data.metainfo['classes']
+    assert len(classes) == 14 and (classes[4], classes[8], classes[11]) == (
+        'Aves',
+        'Insecta',
+        'Plantae',
+    )
+    edit(root, named('train_val2018/Birds/7/a.jpg'))
+    with pytest.raises(UserError, match=r'images\[3\]: unknown supercategory .*Birds'):
+        INaturalist2018(str(root), target='supercategory')
+    with pytest.raises(UserError, match='target must be one of'):
+        INaturalist2018(str(root), target='genus')

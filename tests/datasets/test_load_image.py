@@ -1,3 +1,5 @@
+import errno
+import os
 import pickle
 
 import numpy as np
@@ -126,9 +128,49 @@ def test_first_frame_of_an_animation(tmp_path):
     assert (rgb(tmp_path / 'a.gif') == [255, 0, 0]).all()
 
 
+@pytest.mark.parametrize('name', ['a.png', 'a.webp', 'a.tiff'])
+def test_first_frame_of_other_animations(tmp_path, name):
+    frames = [Image.new('RGB', (4, 4), c) for c in ('red', 'blue')]
+    lossless = dict(lossless=True) if name.endswith('webp') else {}
+    frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], **lossless)
+    assert Image.open(tmp_path / name).n_frames == 2
+    assert (rgb(tmp_path / name) == [255, 0, 0]).all()
+
+
+@pytest.mark.parametrize('mode', ['RGB', 'RGBA'])
+def test_webp(image, tmp_path, mode):
+    image.convert(mode).save(tmp_path / 'a.webp', lossless=True)
+    np.testing.assert_array_equal(rgb(tmp_path / 'a.webp'), np.asarray(image))
+
+
 def test_unicode_name(image, tmp_path):
     image.save(tmp_path / 'Käfer 甲虫.png')
     assert load(tmp_path / 'Käfer 甲虫.png')['img_shape'] == (8, 12)
+
+
+def test_a_name_that_is_not_unicode(image, tmp_path):
+    path = os.path.join(tmp_path, os.fsdecode(b'caf\xe9.png'))
+    image.save(path)
+    assert load(path)['img_shape'] == (8, 12)
+    with open(path, 'r+b') as file:
+        file.truncate(60)
+    with pytest.raises(UndecodableImage) as caught:
+        load(path)
+    assert caught.value.path == path
+    # Any stream and any log takes the message.
+    assert 'caf\\xe9.png: ' in str(caught.value).encode().decode()
+
+
+def test_permission_denied(image, tmp_path, monkeypatch):
+    """Root may read anything, so the system's answer is simulated."""
+    image.save(tmp_path / 'a.png')
+
+    def denied(*args, **kwargs):
+        raise PermissionError(errno.EACCES, 'Permission denied', str(tmp_path / 'a.png'))
+
+    monkeypatch.setattr('mmssl_prior.datasets.transforms.load_image.Image.open', denied)
+    with pytest.raises(UndecodableImage, match=r'a\.png: Permission denied$'):
+        load(tmp_path / 'a.png')
 
 
 def write(path, content):
@@ -146,7 +188,7 @@ def png(path, keep):
     ('name', 'make', 'reason'),
     [
         ('gone.jpg', lambda path: None, 'No such file'),
-        ('empty.jpg', lambda path: write(path, b''), 'not an image of a known format'),
+        ('empty.jpg', lambda path: write(path, b''), 'the file is empty'),
         ('text.jpg', lambda path: write(path, b'Hello, this is a page\n' * 9), 'not an image'),
         ('header.jpg', lambda path: png(path, 0.1), ''),
         ('half.jpg', lambda path: png(path, 0.5), 'truncated'),

@@ -3,7 +3,7 @@ import torch
 from matplotlib.figure import Figure
 
 from mmssl_prior.evaluation import prototype_usage
-from mmssl_prior.evaluation.plots import plot_prototype_usage, plot_training_curves
+from mmssl_prior.evaluation.plots import plot_curves, plot_prototype_usage, plot_training_curves
 
 PRIOR = torch.tensor([0.5, 0.3, 0.2]).log()
 
@@ -57,3 +57,17 @@ def test_usage_is_drawn_by_rank_and_sorted(tmp_path, figures):
         [0.6, 0.3, 0.1]
     )
     assert by_rank[1] == by_size[1] == pytest.approx([0.5, 0.3, 0.2])
+
+
+def test_curves_of_runs_have_a_panel_for_each_key(tmp_path, figures):
+    run, other = ([1, 2], [3.0, 4.0]), ([1], [2.0])
+    plot_curves(tmp_path / 'x.png', dict(loss=dict(a=run, b=other), acc=dict(b=run)), 'step', 'T')
+    (figure,) = figures
+    loss, acc = figure.axes
+    assert [axis.get_title(loc='left') for axis in (loss, acc)] == ['loss', 'acc']
+    assert [line.get_xydata().tolist() for line in loss.lines] == [[[1, 3], [2, 4]], [[1, 2]]]
+    assert loss.lines[1].get_marker() == 'o', 'a single point makes no line'
+    assert acc.lines[0].get_color() == loss.lines[1].get_color() != loss.lines[0].get_color()
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ['a', 'b']
+    assert acc.get_xlabel() == 'step' and figure.get_suptitle() == 'T'

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmssl_prior.functional import patches_to_keep
+from mmssl_prior.functional import patches_to_keep, take_patches
 
 
 def generator(seed=0):
@@ -49,3 +49,17 @@ def test_bad_rate(rate):
 def test_no_patch_left():
     with pytest.raises(ValueError, match='leave a patch'):
         patches_to_keep(1, 0.5, generator())
+
+
+@pytest.mark.parametrize('prefix', [0, 1, 3])
+def test_taking_patches_against_a_loop(prefix):
+    tokens = torch.randn(2, prefix + 6, 4, generator=generator())
+    shared, rows = torch.tensor([1, 5]), torch.tensor([[0, 2, 3], [5, 4, 1]])
+    for keep in (shared, rows):
+        expected = torch.stack(
+            [
+                torch.stack([*t[:prefix], *(t[prefix + i] for i in row.tolist())])
+                for t, row in zip(tokens, keep.expand(2, -1))
+            ]
+        )
+        assert torch.equal(take_patches(tokens, keep, prefix), expected)

@@ -101,3 +101,56 @@ def test_convolutional_stem():
         build(stem='conv', img_size=36, patch_size=6)
     with pytest.raises(ValueError, match='stem'):
         build(stem='cnn')
+
+
+@pytest.mark.parametrize(
+    ('arch', 'width', 'depth', 'heads', 'patch', 'millions'),
+    [
+        ('vit-ti/16', 192, 12, 3, 16, None),
+        ('vit-s/16', 384, 12, 6, 16, 21.67),
+        ('vit-b/16', 768, 12, 12, 16, 85.80),
+        ('ViT-B/8', 768, 12, 12, 8, None),
+        ('vit-b/4', 768, 12, 12, 4, None),
+        ('vit-l/16', 1024, 24, 16, 16, 303.30),
+        ('vit-l/14', 1024, 24, 16, 14, None),
+        ('vit-l/7', 1024, 24, 16, 7, None),
+        ('vit-h/14', 1280, 32, 16, 14, 630.76),
+    ],
+)
+def test_archs_by_the_names_of_the_literature(arch, width, depth, heads, patch, millions):
+    """Sizes; the parameters by a formula, and as published for the encoder at 224 px."""
+    with torch.device('meta'):
+        vit = MSNViT(arch)
+    assert (vit.embed_dims, len(vit.layers), vit.patch_size) == (width, depth, (patch, patch))
+    assert vit.layers[0].attn.num_heads == heads
+    patches, tokens = width * (3 * patch**2 + 1), (224 // patch) ** 2 + 1
+    blocks = depth * (12 * width**2 + 13 * width)
+    count = sum(p.numel() for p in vit.parameters())
+    assert count == patches + width + tokens * width + blocks + 2 * width
+    assert millions is None or count / 1e6 == pytest.approx(millions, abs=0.005)
+
+
+def test_a_name_and_its_stock_arch_have_the_same_state():
+    vit = MSNViT('vit-ti/8', img_size=32)
+    stock = VisionTransformer('deit-tiny', img_size=32, patch_size=8)
+    stock.load_state_dict(vit.state_dict())
+    assert MSNViT('vit-ti/8', img_size=32, patch_size=8).patch_size == (8, 8)
+
+
+def test_archs_of_mmpretrain_mean_what_they_mean_there():
+    with torch.device('meta'):
+        small = MSNViT('small')
+        assert (small.embed_dims, len(small.layers), small.patch_size) == (768, 8, (16, 16))
+        assert MSNViT('deit-small', patch_size=8).patch_size == (8, 8)
+
+
+@pytest.mark.parametrize('patch_size', [16, (14, 16)])
+def test_a_patch_size_that_contradicts_the_name(patch_size):
+    with pytest.raises(ValueError, match=r"'vit-l/14' has patches of 14 px, but patch_size=.*16"):
+        MSNViT('vit-l/14', patch_size=patch_size)
+
+
+@pytest.mark.parametrize('arch', ['vit-m/16', 'vit-b', 'vit-b/', 'vit-b/0', 'vit_b_16', 'resnet'])
+def test_unknown_archs(arch):
+    with pytest.raises(ValueError, match=f"unknown arch '{arch}': .*ti, s, b, l, h.*deit-small"):
+        MSNViT(arch)

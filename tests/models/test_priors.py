@@ -38,13 +38,51 @@ def test_one_count_in_a_file(tmp_path):
     assert EmpiricalPrior(tmp_path / 'one.txt')(2).tolist() == [0.5, 0.5]
 
 
-@pytest.mark.parametrize('content', ['four\nnine\n', None])
-def test_bad_file_is_named(tmp_path, content):
-    path = tmp_path / 'counts.txt'
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(UserError, match='counts.txt'):
+def array(value):
+    def write(path):
+        with open(path, 'wb') as file:
+            np.save(file, value, allow_pickle=True)
+
+    return write
+
+
+def text(content):
+    return lambda path: path.write_text(content)
+
+
+@pytest.mark.parametrize(
+    ('name', 'write', 'message'),
+    [
+        ('gone.txt', lambda path: None, 'the file does not exist'),
+        ('folder.npy', lambda path: path.mkdir(), 'the file is a folder'),
+        ('counts.json', text('[3, 1]'), "unknown extension '.json'"),
+        ('words.txt', text('four\nnine\n'), 'four'),
+        ('empty.npy', text(''), 'No data left'),
+        ('text.npy', text('3\n1\n'), 'pickle'),
+        ('object.npy', array(np.array([{}, None], dtype=object)), 'allow_pickle'),
+        ('names.npy', array(np.array(['a', 'b'])), 'could not convert'),
+        ('table.csv', text('3 1\n2 2\n'), r'shape \(2, 2\)'),
+        ('none.npy', array(np.zeros(0)), r'shape \(0,\)'),
+        ('negative.txt', text('3\n-1\n2\n'), r'entry 1 \(counted from 0\) is -1'),
+        ('zero.txt', text('3\n2\n0\n'), r'entry 2 \(counted from 0\) is 0'),
+        ('nan.npy', array([np.nan, 1.0]), r'entry 0 \(counted from 0\) is nan'),
+        ('infinite.txt', text('1\ninf\n'), r'entry 1 \(counted from 0\) is inf'),
+    ],
+)
+def test_a_bad_file_in_one_line(tmp_path, name, write, message):
+    path = tmp_path / name
+    write(path)
+    with pytest.raises(UserError, match=f'^EmpiricalPrior: .*{name}: .*{message}') as caught:
         EmpiricalPrior(path)
+    assert '\n' not in str(caught.value) and 'expected one positive number a line' in str(
+        caught.value
+    )
+
+
+def test_a_file_of_another_length(tmp_path):
+    (tmp_path / 'counts.txt').write_text('3\n1\n')
+    with pytest.raises(UserError, match='2 class counts for 4 prototypes: set num_prototypes'):
+        EmpiricalPrior(tmp_path / 'counts.txt', resample=False)(4)
 
 
 def test_without_counts_it_says_what_to_do():

@@ -2,9 +2,10 @@
 
 import torch
 from mmengine.dist import get_rank, get_world_size
+from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
-from mmpretrain.registry import DATASETS, HOOKS, MODELS
+from mmpretrain.registry import DATASETS, HOOKS, METRICS, MODELS
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -18,6 +19,8 @@ class ToyModel(BaseModel):
         self.line = nn.Linear(width, 1)
 
     def forward(self, inputs, mode='tensor'):
+        if mode == 'predict':
+            return [dict(score=score) for score in self.line(inputs).flatten().tolist()]
         return {'loss': self.line(inputs).square().mean()}
 
 
@@ -37,6 +40,17 @@ class ToyData(Dataset):
         if self.broken:
             raise ZeroDivisionError('a bug in the data set')
         return {'inputs': torch.full((self.width,), float(index))}
+
+
+@METRICS.register_module()
+class ToyMetric(BaseMetric):
+    """Mean and number of the predictions, of each sample once."""
+
+    def process(self, data_batch, data_samples):
+        self.results += [sample['score'] for sample in data_samples]
+
+    def compute_metrics(self, results):
+        return dict(mean=sum(results) / len(results), count=len(results))
 
 
 @HOOKS.register_module()
@@ -63,3 +77,15 @@ class Interrupt(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         if runner.iter + 1 >= self.after:
             raise KeyboardInterrupt
+
+
+@HOOKS.register_module()
+class Fail(Hook):
+    """A bug on one rank, after an iteration; the others go on to their next collective."""
+
+    def __init__(self, rank, after=1):
+        self.rank, self.after = rank, after
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter + 1 >= self.after and get_rank() == self.rank:
+            raise ZeroDivisionError('a bug on one rank')

@@ -1,14 +1,16 @@
 """Images from disk, whatever their mode; failures under one name."""
 
+import os
+
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ...errors import UserError
+from ...errors import UserError, printable
 from .seeded_transform import pil_to_array
 
-__all__ = ['LoadImage', 'UndecodableImage', 'to_rgb']
+__all__ = ['LoadImage', 'UndecodableImage', 'decoding_reason', 'to_rgb']
 
 
 class UndecodableImage(UserError):
@@ -29,7 +31,7 @@ class UndecodableImage(UserError):
     def __str__(self):
         if not self.reason:
             return str(self.path)
-        return f'cannot decode image {self.path}: {self.reason}'
+        return f'cannot decode image {printable(self.path)}: {self.reason}'
 
 
 def to_rgb(image):
@@ -79,7 +81,7 @@ def _upright(image):
         return image
 
 
-def _reason(error):
+def decoding_reason(error):
     """What went wrong, in one line that does not repeat the path."""
     if isinstance(error, UnidentifiedImageError):
         return 'not an image of a known format'
@@ -109,7 +111,9 @@ class LoadImage(BaseTransform):
         except MemoryError:
             raise
         except Exception as error:  # PIL's decoders raise almost anything
-            raise UndecodableImage(str(path), _reason(error)) from error
+            empty = os.path.isfile(path) and not os.path.getsize(path)
+            reason = 'the file is empty' if empty else decoding_reason(error)
+            raise UndecodableImage(str(path), reason) from error
         shape = array.shape[:2]
         return {**results, 'img': array, 'img_shape': shape, 'ori_shape': shape}
 

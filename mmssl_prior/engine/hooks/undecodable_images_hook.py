@@ -4,7 +4,7 @@ from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
 from mmpretrain.registry import HOOKS
 
-from ...errors import UserError
+from ...errors import UserError, printable
 
 __all__ = ['UndecodableImagesHook']
 
@@ -71,13 +71,14 @@ class UndecodableImagesHook(Hook):
             if path not in self.files:
                 self.files[path] = reason
                 runner.logger.warning(
-                    f'cannot decode image {path}: {reason}; another one is taken in its place'
+                    f'cannot decode image {printable(path)}: {reason}; '
+                    'another one is taken in its place'
                 )
 
     def _check(self):
         if len(self.files) <= self.limit:
             return
-        named = ', '.join(list(self.files)[:NAMED])
+        named = ', '.join(printable(path) for path in list(self.files)[:NAMED])
         raise UserError(
             f'{len(self.files)} images cannot be decoded, the limit is {self.limit}; restore them, '
             'or raise the limit (default_hooks.undecodable_images.limit). '

@@ -1,4 +1,10 @@
 from .group_clip_optim_wrapper import GroupClipAmpOptimWrapper, GroupClipOptimWrapper
+from .layerwise_sgd import LayerwiseSGD
 from .msn_optim_wrapper_constructor import MSNOptimWrapperConstructor
 
-__all__ = ['GroupClipAmpOptimWrapper', 'GroupClipOptimWrapper', 'MSNOptimWrapperConstructor']
+__all__ = [
+    'GroupClipAmpOptimWrapper',
+    'GroupClipOptimWrapper',
+    'LayerwiseSGD',
+    'MSNOptimWrapperConstructor',
+]

@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import torch
@@ -9,9 +10,14 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from ...errors import UserError
+from ...functional import take_patches
 from .conv_stem import ConvStem
 
 __all__ = ['MSNViT']
+
+# The letters of the literature, and what MMPretrain calls the same widths. Its own 'small' is
+# another network: width 768, depth 8, 8 heads.
+SIZES = dict(ti='deit-tiny', s='deit-small', b='base', l='large', h='huge')
 
 
 @MODELS.register_module()
@@ -28,24 +34,56 @@ class MSNViT(VisionTransformer):
     linear biases 0, patch convolution by Kaiming's normal rule (fan-in).
 
     Args:
+        arch: A name of the literature, which sets width, depth, heads and
+            patch size::
+
+                vit-ti/16   width  192, depth 12,  3 heads
+                vit-s/16    width  384, depth 12,  6 heads (MMPretrain's 'deit-small')
+                vit-b/16    width  768, depth 12, 12 heads
+                vit-l/16    width 1024, depth 24, 16 heads
+                vit-h/14    width 1280, depth 32, 16 heads
+
+            and each with another patch size: ``'vit-b/4'``, ``'vit-l/7'``,
+            ``'vit-l/14'`` (crop sizes must be its multiples: 98 px, not 96,
+            for 7 and 14). Or an arch of MMPretrain's VisionTransformer, a
+            name or a dict; its ``'small'`` is not ViT-S but 768 wide with 8
+            blocks of 8 heads.
+        img_size: Side, or (height, width), of the image that the position
+            embedding is made for; other crops resample it.
+        patch_size: Side of a patch. Defaults to that of the name, else 16.
         stem: ``'patch'`` for the plain patch embedding, ``'conv'`` for a
             convolutional one (:class:`ConvStem`), which takes off sooner on
             small images but has keys of its own.
-        **kwargs: Those of ``mmpretrain.models.VisionTransformer`` (arch,
-            img_size, patch_size, out_type, with_cls_token, drop_path_rate ...).
+        **kwargs: Those of ``mmpretrain.models.VisionTransformer`` (out_type,
+            with_cls_token, drop_path_rate ...).
 
     Raises:
-        ValueError: For another stem, or an image whose sides the patch size
-            does not divide.
+        ValueError: For another arch or stem, a patch_size that contradicts
+            the name, or an image whose sides the patch size does not divide.
+
+    Example:
+        >>> vit = MSNViT('vit-ti/32', img_size=64)
+        >>> vit.embed_dims, vit.patch_size
+        (192, (32, 32))
 
     References:
+        Dosovitskiy et al., An Image is Worth 16x16 Words, ICLR 2021;
         Assran et al., Masked Siamese Networks, ECCV 2022.
     """
 
     patch_embed: Any
 
-    def __init__(self, *args, stem: str = 'patch', **kwargs) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        arch: str | dict = 'base',
+        img_size: int | tuple[int, int] = 224,
+        patch_size: int | tuple[int, int] | None = None,
+        *args,
+        stem: str = 'patch',
+        **kwargs,
+    ) -> None:
+        arch, patch_size = _resolve(arch, patch_size)
+        super().__init__(arch, img_size, patch_size, *args, **kwargs)
         if stem not in ('patch', 'conv'):
             raise UserError(f"stem must be 'patch' or 'conv', got {stem!r}")
         plain = self.patch_embed.projection
@@ -110,7 +148,7 @@ class MSNViT(VisionTransformer):
                     "patches cannot be dropped with out_type='featmap': use "
                     "'cls_token', 'avg_featmap' or 'raw'"
                 )
-            tokens = self._take(tokens, keep)
+            tokens = take_patches(tokens, keep, self.num_extra_tokens)
         tokens = self.pre_norm(self.drop_after_pos(tokens))
 
         outs = []
@@ -122,12 +160,24 @@ class MSNViT(VisionTransformer):
                 outs.append(self._format_output(tokens, grid))
         return tuple(outs)
 
-    def _take(self, tokens: Tensor, keep: Tensor) -> Tensor:
-        extra, patches = tokens.split(
-            [self.num_extra_tokens, tokens.shape[1] - self.num_extra_tokens], 1
+
+def _resolve(
+    arch: str | dict, patch_size: int | tuple[int, int] | None
+) -> tuple[str | dict, int | tuple[int, int]]:
+    """An arch of MMPretrain's VisionTransformer, and the patch size."""
+    if not isinstance(arch, str) or arch.lower() in VisionTransformer.arch_zoo:
+        return arch, 16 if patch_size is None else patch_size
+    named = re.fullmatch(r'vit-([a-z]+)/([1-9]\d*)', arch.lower())
+    if named is None or named[1] not in SIZES:
+        raise UserError(
+            f'unknown arch {arch!r}: choose vit-<size>/<patch size> with a size of '
+            f"{', '.join(SIZES)} (such as 'vit-b/16'), or one of MMPretrain's: "
+            f'{", ".join(sorted(VisionTransformer.arch_zoo))}'
         )
-        if keep.ndim == 1:
-            patches = patches.index_select(1, keep)
-        else:
-            patches = patches.gather(1, keep.unsqueeze(-1).expand(-1, -1, patches.shape[-1]))
-        return torch.cat([extra, patches], 1)
+    patch = int(named[2])
+    if patch_size is not None and to_2tuple(patch_size) != (patch, patch):
+        raise UserError(
+            f'arch {arch!r} has patches of {patch} px, but patch_size={patch_size}: '
+            'leave patch_size out, or name another arch'
+        )
+    return SIZES[named[1]], patch

@@ -1,29 +1,16 @@
-from collections.abc import Sequence
-
-import numpy as np
 import torch
-from mmengine import dist
-from mmengine.model import BaseModule
-from mmpretrain.registry import MODELS, TASK_UTILS
-from torch import Tensor, nn
+from mmpretrain.registry import MODELS
+from torch import Tensor
 
 from ...errors import UserError
-from ...functional import (
-    cosine_log_probs,
-    entropy,
-    global_mean,
-    kl_divergence,
-    sharpen,
-    soft_cross_entropy,
-    validate_prior,
-)
-from ..priors import EmpiricalPrior, Prior
+from ...functional import entropy, global_mean, kl_divergence, sharpen, soft_cross_entropy
+from .prototype_head import PriorConfig, PrototypeHead
 
 __all__ = ['PMSNHead']
 
 
 @MODELS.register_module()
-class PMSNHead(BaseModule):
+class PMSNHead(PrototypeHead):
     r"""Prototypes and losses of Prior Matching for Siamese Networks.
 
     .. math::
@@ -65,103 +52,30 @@ class PMSNHead(BaseModule):
         Learning, ICLR 2023; Masked Siamese Networks, ECCV 2022.
     """
 
-    log_prior: Tensor | None
-
     def __init__(
         self,
         num_prototypes: int = 1024,
         embed_dim: int = 256,
-        prior: dict | Prior | Sequence[float] | Tensor | None = None,
+        prior: PriorConfig = None,
         temperature: float = 0.1,
         sharpening: float = 0.25,
         sinkhorn: dict | None = None,
         prior_loss: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(init_cfg)
-        for name, value in dict(
-            num_prototypes=num_prototypes,
-            embed_dim=embed_dim,
-            temperature=temperature,
-            sharpening=sharpening,
-        ).items():
-            if not value > 0:
-                raise UserError(f'{name} must be positive, got {value}')
-        self.num_prototypes = num_prototypes
-        self.temperature = temperature
-        self.sharpening = sharpening
-        self.prototypes = nn.Parameter(torch.empty(num_prototypes, embed_dim))
-        self.sinkhorn = MODELS.build(dict(type='Sinkhorn') | (sinkhorn or {}))
-        self.prior_loss = MODELS.build(dict(type='PriorMatchingLoss') | (prior_loss or {}))
-        # Not in the state dict: the config is the authority on the prior, also after a resume.
-        self.register_buffer('log_prior', None, persistent=False)
-        self.prior = self._build_prior(prior)
-        self.reset_prototypes()
-
-    def _build_prior(self, prior) -> Prior | None:
         if prior is None:
             prior = dict(type='PowerLawPrior', exponent=0.25)
-        if isinstance(prior, dict) and 'type' in prior:
-            prior = TASK_UTILS.build(prior)
-        if not isinstance(prior, Prior):
-            try:
-                weights = torch.as_tensor(np.asarray(prior, dtype=np.float64))
-            except (TypeError, ValueError) as e:
-                raise UserError(
-                    f'prior={prior!r}: expected a config such as '
-                    "dict(type='PowerLawPrior', exponent=0.25), or one number for each prototype"
-                ) from e
-            self._set_log_prior(validate_prior(weights, self.num_prototypes))
-            return None
-        if not isinstance(prior, EmpiricalPrior) or prior.is_fitted:
-            self._set_log_prior(prior(self.num_prototypes))
-        return prior
-
-    def _set_log_prior(self, prior: Tensor) -> None:
-        self.log_prior = prior.log().to(self.prototypes)
-
-    def fit_prior(self, counts: Sequence[float] | np.ndarray) -> None:
-        """Give an ``EmpiricalPrior`` the class counts of the training set."""
-        assert isinstance(self.prior, EmpiricalPrior)
-        self.prior.fit(counts)
-        self._set_log_prior(self.prior(self.num_prototypes))
-
-    @property
-    def needs_prior_counts(self) -> bool:
-        """Whether the prior still waits for :meth:`fit_prior`."""
-        return self.log_prior is None
-
-    @torch.no_grad()
-    def reset_prototypes(self) -> None:
-        bound = self.prototypes.shape[1] ** -0.5
-        self.prototypes.uniform_(-bound, bound)
-
-    def init_weights(self) -> None:
-        super().init_weights()
-        if self.init_cfg is None:
-            self.reset_prototypes()
-
-    def log_probs(self, z: Tensor) -> Tensor:
-        """Log-predictions over prototypes, shape (..., K), of embeddings of shape (..., D)."""
-        if z.shape[-1] != self.prototypes.shape[1]:
-            raise UserError(
-                f'embeddings have width {z.shape[-1]}, but the head has embed_dim='
-                f"{self.prototypes.shape[1]}: make the neck's out_channels equal it"
-            )
-        dtype = torch.promote_types(z.dtype, torch.float32)
-        return cosine_log_probs(z.to(dtype), self.prototypes.to(dtype), self.temperature)
+        super().__init__(num_prototypes, embed_dim, prior, temperature, sinkhorn, init_cfg)
+        if not sharpening > 0:
+            raise UserError(f'sharpening must be positive, got {sharpening}')
+        self.sharpening = sharpening
+        self.prior_loss = MODELS.build(dict(type='PriorMatchingLoss') | (prior_loss or {}))
 
     @torch.no_grad()
     def targets(self, z: Tensor) -> Tensor:
         """Balanced target distributions, shape (B, K), of target embeddings of shape (B, D)."""
         log_q = sharpen(self.log_probs(z), self.sharpening)
         return self.sinkhorn(log_q, self._prior_or_raise()).exp()
-
-    def _prior_or_raise(self) -> Tensor:
-        if self.log_prior is None:
-            assert self.prior is not None
-            return self.prior(self.num_prototypes)  # raises, and says what is missing
-        return self.log_prior
 
     def loss(self, anchors: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Losses and diagnostics of one step; every value is global (equal on all ranks).
@@ -186,14 +100,10 @@ class PMSNHead(BaseModule):
             loss_ce = global_mean(soft_cross_entropy(q, log_p))
             loss_prior, log_mean = self.prior_loss(log_p.flatten(0, 1), log_prior)
         with torch.no_grad():
-            largest, used = q.max(-1)
-            usage = torch.bincount(used, minlength=self.num_prototypes)
-            dist.all_reduce(usage, 'sum')
             return dict(
                 loss_ce=loss_ce,
                 loss_prior=loss_prior,
                 prior_kl=kl_divergence(log_mean, log_prior),
                 p_bar_entropy=entropy(log_mean),
-                target_prototypes=(usage > 0).sum().float(),
-                target_max=global_mean(largest),
+                **self._target_diagnostics(q),
             )

@@ -1,3 +1,6 @@
+from .masked_regression_loss import MaskedRegressionLoss
+from .nt_xent_loss import NTXentLoss
 from .prior_matching_loss import PriorMatchingLoss
+from .vicreg_loss import VICRegLoss
 
-__all__ = ['PriorMatchingLoss']
+__all__ = ['MaskedRegressionLoss', 'NTXentLoss', 'PriorMatchingLoss', 'VICRegLoss']

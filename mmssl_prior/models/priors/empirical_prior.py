@@ -5,11 +5,14 @@ import numpy as np
 from mmpretrain.registry import TASK_UTILS
 from torch import Tensor
 
-from ...errors import UserError
+from ...errors import UserError, printable
 from ...functional import empirical_prior
 from .base import Prior
 
 __all__ = ['EmpiricalPrior']
+
+SUFFIXES = ('', '.txt', '.csv', '.npy')
+EXPECTED = 'expected one positive number a line (.txt, .csv), or a one-dimensional .npy file'
 
 
 @TASK_UTILS.register_module()
@@ -22,15 +25,16 @@ class EmpiricalPrior(Prior):
 
     Args:
         counts: Class counts of shape (C,), all positive; or the path of a
-            text file with one count a line, or of a ``.npy`` file; None waits
-            for the training set's.
+            text file (``.txt`` or ``.csv``) with one count a line, or of a
+            ``.npy`` file; None waits for the training set's.
         resample: Resample C classes to K prototypes over equal intervals of
             rank, with mass preserved; the identity when K = C. If False,
             C != K is an error.
 
     Raises:
-        UserError: If the file is missing or not a list of numbers, or if
-            the prior is used before its counts are known.
+        UserError: If the file is missing, of another format, or not a list of
+            positive numbers (the line names file and entry), or if the prior
+            is used before its counts are known.
         ValueError: If counts are empty, not finite or not positive.
 
     Example:
@@ -68,10 +72,24 @@ class EmpiricalPrior(Prior):
 
 
 def _read_counts(path: Path) -> np.ndarray:
+    """Class counts of a file; what is wrong with it is named with the file."""
+    name = f'EmpiricalPrior: class counts in {printable(path)}'
+    if not path.is_file():
+        problem = 'is a folder' if path.is_dir() else 'does not exist'
+        raise UserError(f'{name}: the file {problem}; {EXPECTED}')
+    if path.suffix not in SUFFIXES:
+        raise UserError(f'{name}: unknown extension {path.suffix!r}; {EXPECTED}')
     try:
-        return np.load(path) if path.suffix == '.npy' else np.loadtxt(path, ndmin=1)
-    except (OSError, ValueError) as e:
+        values = np.load(path) if path.suffix == '.npy' else np.loadtxt(path, ndmin=1)
+        values = np.asarray(values, dtype=np.float64)
+    except (OSError, ValueError, TypeError, EOFError, SyntaxError) as e:
+        raise UserError(f'{name}: {" ".join(str(e).split())}; {EXPECTED}') from e
+    if values.ndim != 1 or not len(values):
+        raise UserError(f'{name}: shape {values.shape}; {EXPECTED}')
+    bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+    if len(bad):
         raise UserError(
-            f'EmpiricalPrior cannot read class counts from {path} ({e}): expected one '
-            'positive number a line, or a one-dimensional .npy file'
-        ) from e
+            f'{name}: entry {bad[0]} (counted from 0) is {values[bad[0]]:g}; {EXPECTED}, without '
+            'empty classes'
+        )
+    return values

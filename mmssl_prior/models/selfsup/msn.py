@@ -32,28 +32,33 @@ class MSN(BaseSelfSupervisor):
     in train mode, as released; the average is over parameters only.
 
     The target network makes the features for evaluation (``mode='tensor'``),
-    as in the release. State keys: ``backbone``, ``neck``, ``head``,
-    ``target_backbone``, ``target_neck``.
+    as in the release. A feature map counts by its mean over positions, so
+    convolutional backbones need nothing but ``patch_drop=0``. State keys:
+    ``backbone``, ``neck``, ``head``, ``target_backbone``, ``target_neck``.
 
     ``TargetNetworkHook`` starts the target network, sets :meth:`set_step`
     before and calls :meth:`update_target` after each optimizer step.
 
     Args:
         backbone: Config; for patch dropping it must take ``keep`` and have
-            ``token_grid`` as :class:`MSNViT` does.
+            ``token_grid`` as :class:`MSNViT` and :class:`TIMMViT` do.
         neck: Config of the projection, e.g. :class:`MSNNeck`.
         head: Config of :class:`PMSNHead`.
         patch_drop: Share r of patches dropped from the large anchor; CLS and
             floor((1 - r) N) patches remain.
         patch_drop_mode: ``'batch'`` draws one subset for the whole global
             batch, as released; ``'sample'`` one for each image.
+        pool: Config of a neck without parameters that makes (B, C) of what
+            both networks' backbones return, such as :class:`TokenPool` for
+            one that returns tokens.
         data_preprocessor: Config, ``SelfSupDataPreprocessor`` by default.
         init_cfg: Initialisation config.
 
     Raises:
         ValueError: If patch_drop is outside [0, 1) or the backbone cannot
-            drop patches, the mode is unknown, or sizes of neck and head
-            disagree.
+            drop patches, or drops some of its own accord in every view; if
+            the mode is unknown, pool has parameters, or sizes of neck and
+            head disagree.
 
     References:
         Assran et al., Masked Siamese Networks for Label-Efficient Learning,
@@ -68,6 +73,7 @@ class MSN(BaseSelfSupervisor):
         head: dict,
         patch_drop: float = 0.15,
         patch_drop_mode: str = 'batch',
+        pool: dict | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
@@ -87,6 +93,20 @@ class MSN(BaseSelfSupervisor):
                 f'patch_drop={patch_drop} needs a backbone that can drop patches, '
                 f'such as MSNViT; {type(self.backbone).__name__} cannot: set '
                 'patch_drop=0'
+            )
+        for module in self.backbone.modules():
+            # timm's, by its name: it draws from the global generator, in all views.
+            if type(module).__name__.startswith('PatchDropout') and getattr(module, 'prob', True):
+                raise UserError(
+                    "the backbone's patch_drop_rate drops patches of every view, the target's "
+                    "too: leave it out, and set the model's patch_drop with a backbone such as "
+                    'TIMMViT'
+                )
+        self.pool = None if pool is None else MODELS.build(pool)
+        if self.pool is not None and next(self.pool.parameters(), None) is not None:
+            raise UserError(
+                f'pool={type(self.pool).__name__!r} has parameters, which would be learned without '
+                'a moving average: pool with a neck that has none, such as TokenPool'
             )
         widths = (getattr(self.neck, 'out_channels', None), self.head.prototypes.shape[1])
         if None not in widths and widths[0] != widths[1]:
@@ -169,11 +189,20 @@ class MSN(BaseSelfSupervisor):
         z = torch.cat(groups)
         return self.head.loss(z.view(len(anchors), len(target), -1), target)
 
-    @staticmethod
-    def _features(backbone: nn.Module, inputs: Tensor, keep: Tensor | None = None) -> Tensor:
+    def _features(self, backbone: nn.Module, inputs: Tensor, keep: Tensor | None = None) -> Tensor:
         out = backbone(inputs) if keep is None else backbone(inputs, keep=keep)
         out = out[-1] if isinstance(out, (list, tuple)) else out
-        return out.mean((-2, -1)) if out.ndim == 4 else out
+        if self.pool is not None:
+            out = self.pool(out)
+        elif out.ndim == 4:
+            out = out.mean((-2, -1))
+        if out.ndim != 2:
+            raise UserError(
+                f'the backbone gives features of shape {tuple(out.shape)}, expected (batch, '
+                "width): add pool=dict(type='TokenPool', mode='token') or mode='avg' to the "
+                'model, or choose an output that is pooled'
+            )
+        return out
 
     def _keep(self, view: Tensor) -> Tensor | None:
         if not self.patch_drop:

@@ -1,0 +1,13 @@
+"""Fine-tuning on ImageNet-1K of the ViT-B/16 of msn_vit-b16_in1k.py.
+
+    bash tools/dist_train.sh configs/msn/benchmarks/vit-b16_8xb128-finetune-coslr-100e_in1k.py 8
+
+The file of this name for PMSN with another checkpoint, and all it says.
+
+Result: not yet run at full size.
+"""
+
+_base_ = ['../../pmsn/benchmarks/vit-b16_8xb128-finetune-coslr-100e_in1k.py']
+
+checkpoint = 'work_dirs/msn_vit-b16_in1k/epoch_300.pth'
+model = dict(backbone=dict(init_cfg=dict(checkpoint=checkpoint)))

@@ -1,0 +1,18 @@
+"""Linear probe on ImageNet-1K of the ViT-S/16 of pmsn_vit-s16_in1k.py.
+
+    bash tools/dist_train.sh configs/pmsn/benchmarks/vit-s16_8xb128-linear-coslr-100e_in1k.py 8
+
+vit-b16_8xb128-linear-coslr-100e_in1k.py for ViT-S/16, which
+MMPretrain calls deit-small, and all it says.
+
+Result: not yet run at full size.
+"""
+
+_base_ = ['./vit-b16_8xb128-linear-coslr-100e_in1k.py']
+
+checkpoint = 'work_dirs/pmsn_vit-s16_in1k/epoch_800.pth'
+model = dict(
+    backbone=dict(arch='deit-small', init_cfg=dict(checkpoint=checkpoint)),
+    neck=dict(input_features=384),
+    head=dict(in_channels=384),
+)

@@ -1,0 +1,18 @@
+"""PMSN, ViT-B/16, ImageNet-1K in class-balanced mini-batches.
+
+Paper: The Hidden Uniform Cluster Prior in Self-Supervised Learning (ICLR 2023).
+
+    bash tools/dist_train.sh configs/pmsn/pmsn_vit-b16_in1k_k960.py 8
+
+Every global mini-batch holds images of exactly 960 classes in equal shares; all
+else as pmsn_vit-b16_in1k.py.
+
+Result: not yet run at full size.
+"""
+
+_base_ = ['./pmsn_vit-b16_in1k.py']
+
+train_dataloader = dict(
+    drop_last=False,  # the batch sampler gives whole batches only
+    batch_sampler=dict(type='ClassImbalancedBatchSampler', num_classes_per_batch=960),
+)

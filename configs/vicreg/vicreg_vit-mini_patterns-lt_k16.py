@@ -1,0 +1,17 @@
+"""VICReg, a small ViT, embedded patterns in mini-batches of 16 classes, all there are.
+
+    python tools/train.py configs/vicreg/vicreg_vit-mini_patterns-lt_k16.py
+
+Every mini-batch of 64 holds 4 images of each of 16 classes, so that all classes
+come equally often: compare with the other number of classes (vicreg_vit-mini_patterns-lt_k2.py),
+not with the shuffled long tail of vicreg_vit-mini_patterns-lt.py, whose settings it has.
+
+Result: not yet measured.
+"""
+
+_base_ = ['./vicreg_vit-mini_patterns-lt.py']
+
+train_dataloader = dict(
+    drop_last=False,  # the batch sampler gives whole batches only
+    batch_sampler=dict(type='ClassImbalancedBatchSampler', num_classes_per_batch=16),
+)

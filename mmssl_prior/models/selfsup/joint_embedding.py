@@ -1,0 +1,94 @@
+from collections.abc import Sequence
+
+import torch
+from mmpretrain.models.selfsup import BaseSelfSupervisor
+from mmpretrain.structures import DataSample
+from torch import Tensor
+
+from ...errors import UserError
+
+__all__ = ['JointEmbedding']
+
+
+class JointEmbedding(BaseSelfSupervisor):
+    """Base of methods that embed several views of an image by one trained network.
+
+    ``mode='tensor'`` gives the backbone's pooled features. A subclass writes
+    :meth:`embed`, which decides what passes the network together and so
+    shares its batch statistics.
+
+    Args:
+        backbone: Config.
+        neck: Config of the projection; it takes the backbone's tuple of
+            outputs.
+        head: Config of a head whose ``loss`` takes embeddings (V, B, D).
+        data_preprocessor: Config, ``SelfSupDataPreprocessor`` by default.
+        init_cfg: Initialisation config.
+    """
+
+    #: Number of views, or None for any number from two on.
+    num_views: int | None = 2
+
+    def __init__(
+        self,
+        backbone: dict,
+        neck: dict,
+        head: dict,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(
+            backbone=backbone,
+            neck=neck,
+            head=head,
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+        )
+
+    def extract_feat(self, inputs: Tensor) -> Tensor:
+        """Features of the backbone, averaged over positions, shape (B, C)."""
+        out = self.backbone(inputs)
+        out = out[-1] if isinstance(out, (list, tuple)) else out
+        return out.mean((-2, -1)) if out.ndim == 4 else out
+
+    def embed(self, views: Sequence[Tensor]) -> Tensor:
+        """Embeddings of shape (V, B, D) of V views of shape (B, 3, H, W)."""
+        raise NotImplementedError
+
+    def project(self, images: Tensor) -> Tensor:
+        """Embeddings of shape (B, D) of images that pass the network together."""
+        out = self.neck(self.backbone(images))
+        return out[-1] if isinstance(out, (list, tuple)) else out
+
+    def loss(
+        self, inputs: Sequence[Tensor], data_samples: list[DataSample] | None = None
+    ) -> dict[str, Tensor]:
+        """Losses and diagnostics of the head on a batch of views.
+
+        Args:
+            inputs: Views of shape (B, C, H, W).
+            data_samples: Not used.
+        """
+        self._check_views(inputs)
+        return self.head.loss(self.embed(inputs))
+
+    def _check_views(self, inputs: Sequence[Tensor]) -> None:
+        views = len(inputs) if isinstance(inputs, (list, tuple)) else 1
+        if views != self.num_views if self.num_views else views < 2:
+            wanted = self.num_views or 'at least two'
+            raise UserError(
+                f'{type(self).__name__} got {views} views of each image, expected {wanted}: let '
+                'the train pipeline end with SeededMultiView and PackInputs'
+            )
+
+    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Sum the losses as MMEngine does, and stop before one that is not finite is used."""
+        total, log_vars = super().parse_losses(losses)
+        if not torch.isfinite(total):
+            terms = ', '.join(f'{k}={float(v.detach().mean()):g}' for k, v in losses.items())
+            raise UserError(
+                f'the loss is not finite ({terms}); the weights were left as they were and the '
+                'last checkpoint is good: lower the learning rate, lengthen its warm-up or '
+                'train in full precision'
+            )
+        return total, log_vars

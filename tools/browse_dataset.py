@@ -1,0 +1,19 @@
+"""Draws images beside their views: ``python tools/browse_dataset.py CONFIG``."""
+
+import sys
+
+try:
+    from mmssl_prior.cli.browse_dataset import main
+except ImportError as error:
+    # The package itself, or the compatibility gate's line; any other is a bug with its traceback.
+    if error.name != 'mmssl_prior':
+        raise
+    if isinstance(error, ModuleNotFoundError):
+        sys.exit(
+            f'error: mmssl_prior is not installed for {sys.executable}; run: make install, then '
+            '.venv/bin/python tools/browse_dataset.py CONFIG; or, for this Python: pip install -e .'
+        )
+    sys.exit(f'error: {error}')
+
+if __name__ == '__main__':
+    sys.exit(main())
