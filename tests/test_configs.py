@@ -10,6 +10,7 @@ import pytest
 import torch
 from mmengine import Config
 from mmengine.hooks import Hook
+from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from mmssl_prior.config import check_arguments
@@ -36,6 +37,20 @@ def distinct(paths):
         cfg.model.backbone.get('init_cfg', {}).pop('checkpoint', None)
         seen.setdefault(str(cfg.to_dict()), path)
     return list(seen.values())
+
+
+def first_of_their_model(paths):
+    """Configs whose model and optimizer no config before them has, and the others."""
+    first, others, seen = [], [], set()
+    for path in sorted(paths, key=lambda path: path != MAIN):
+        cfg = Config.fromfile(ROOT / path)
+        key = str((cfg.model, cfg.optim_wrapper))
+        (others if key in seen else first).append(path)
+        seen.add(key)
+    return first, others
+
+
+FIRST, VARIANTS = first_of_their_model(PRETRAINING)
 
 
 @pytest.fixture(scope='module')
@@ -85,7 +100,9 @@ def test_there_are_configs():
     assert MAIN in CONFIGS and len(PRETRAINING) >= 3 and len(BENCHMARKS) >= 2
 
 
-@pytest.mark.parametrize('path', PRETRAINING)
+@pytest.mark.parametrize(
+    'path', [*FIRST, *(pytest.param(path, marks=pytest.mark.slow) for path in VARIANTS)]
+)
 def test_pretraining_config_trains_a_step(path, tmp_path, data):
     cfg = smoke_config(path, tmp_path, data)
     runner, start = run(cfg)
@@ -99,6 +116,17 @@ def test_pretraining_config_trains_a_step(path, tmp_path, data):
     assert 'head.prototypes' in moved or 'head.prototypes' not in start
     if cfg.val_cfg:
         runner.build_val_loop(cfg.val_cfg)
+
+
+@pytest.mark.parametrize('path', VARIANTS)
+def test_variant_loads_a_batch(path, tmp_path, data):
+    """What sets it apart from a config that trains a step above: its images and batches."""
+    cfg = smoke_config(path, tmp_path, data)
+    check_arguments(cfg)
+    init_default_scope('mmpretrain')
+    loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
+    (batch,) = loader
+    assert len(batch['data_samples']) == 2
 
 
 @pytest.mark.parametrize('path', distinct(BENCHMARKS))
