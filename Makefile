@@ -7,6 +7,8 @@ SEED ?= 0
 # Small models gain next to nothing from a second thread, and threads that wait for each other on a
 # busy machine cost a factor of ten.
 export OMP_NUM_THREADS ?= 1
+# Processes of `make test`; each takes about 2 GB.
+TEST_JOBS ?= 2
 DEMO := configs/pmsn/pmsn_vit-mini_patterns-lt.py
 DEMO_DIR := work_dirs/demo-seed$(SEED)
 
@@ -39,14 +41,14 @@ demo: install
 	SEED=$(SEED) $(PY) tools/demo_report.py $(DEMO) $(DEMO_DIR)
 
 test: install
-	$(PY) -m pytest
+	$(PY) -m pytest -n $(TEST_JOBS)
 
 test-slow: install
 	$(PY) -m pytest -m slow
 
 # What depends on the OpenMMLab packages; the rest of the suite is the same on either stack.
 test-openmmlab: .venv-openmmlab/.installed
-	$(OPENMMLAB_PY) -m pytest tests/test_stack.py tests/models tests/datasets tests/engine tests/config
+	$(OPENMMLAB_PY) -m pytest -n $(TEST_JOBS) tests/test_stack.py tests/models tests/datasets tests/engine tests/config
 
 lint: install
 	$(PY) -m ruff check .

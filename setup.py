@@ -77,7 +77,7 @@ setup(
         # The first with a fused AdamW on CPU.
         'torch>=2.4',
         'torchvision>=0.19',
-        'timm>=0.9',
+        'timm>=0.9.8',
         'numpy',
         'packaging',
         'scikit-learn>=1.2',
@@ -108,6 +108,7 @@ setup(
         ],
         'test': [
             'pytest>=8',
+            'pytest-xdist>=3.5',
             'ruff>=0.6',
             'mypy>=1.11',
             'tensorboard',

@@ -35,6 +35,7 @@ EVERY_CLASS = {
         'SeededMAEViT',
         'Sinkhorn',
         'PortableSyncBatchNorm',
+        'LinearProbe',
     ],
     'TASK_UTILS': ['UniformPrior', 'PowerLawPrior', 'EmpiricalPrior'],
     'DATASETS': [
@@ -50,6 +51,7 @@ EVERY_CLASS = {
         'PatternsLT',
         'DigitsLT',
         'LongTailSubset',
+        'SeededClassBalancedDataset',
     ],
     'TRANSFORMS': [
         'LoadImage',
@@ -77,7 +79,11 @@ EVERY_CLASS = {
     'PARAM_SCHEDULERS': ['WarmupCosineParamScheduler'],
     'OPTIMIZERS': ['LayerwiseSGD'],
     'OPTIM_WRAPPERS': ['GroupClipOptimWrapper', 'GroupClipAmpOptimWrapper'],
-    'OPTIM_WRAPPER_CONSTRUCTORS': ['MSNOptimWrapperConstructor'],
+    'OPTIM_WRAPPER_CONSTRUCTORS': [
+        'MSNOptimWrapperConstructor',
+        'LinearProbeOptimWrapperConstructor',
+    ],
+    'METRICS': ['ProbeAccuracy'],
 }
 
 SCRIPT = """

@@ -6,7 +6,6 @@ import sys
 
 import pytest
 import torch
-from PIL import Image
 
 from tests.miniatures import make_inaturalist2018
 from tests.smoke import ROOT
@@ -91,28 +90,6 @@ def test_without_patience_for_damaged_images(home):
     )
     assert result.returncode == 1 and 'Traceback' not in result.stderr
     assert victim.name in result.stderr and 'undecodable_images.limit' in result.stderr
-
-
-def test_a_folder_without_labels_as_the_readme_shows(tmp_path):
-    """The config in the README, pasted, on nested images of two formats, one of them broken."""
-    text = (ROOT / 'README.md').read_text()
-    config = text.split('# my_images.py\n')[1].split('```')[0]
-    config = config.replace('configs/', f'{ROOT}/configs/').replace('path/to/images', 'images')
-    (tmp_path / 'my_images.py').write_text(config)
-    for i, name in enumerate(['a.jpg', 'deep/b.png', 'deep/er/c.jpg']):
-        path = tmp_path / 'images' / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.effect_noise((80, 60), 20 + i).convert('RGB').save(path)
-    (tmp_path / 'images/broken.png').write_bytes(b'not an image')
-    result = train(
-        tmp_path,
-        'my_images.py',
-        '--cfg-options',
-        *[o for o in SMALL if not o.startswith('val') and 'val_interval' not in o],
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert (tmp_path / 'work_dirs/my_images/epoch_1.pth').is_file()
-    assert 'cannot decode image images/broken.png' in result.stdout + result.stderr
 
 
 def test_crop_that_the_patch_does_not_divide(home):

@@ -6,9 +6,10 @@ with the method of Masked Autoencoders Are Scalable Vision Learners (CVPR 2022).
     bash tools/dist_train.sh configs/mae/mae_vit-b16_inat18.py 8
 
 Global batch 8 x 512 = 4096, 800 epochs of 106 iterations. Everything is the
-MAE release's recipe, with two departures: full precision, where the release
-trains in mixed (--cfg-options optim_wrapper.type=GroupClipAmpOptimWrapper),
-and masks that are a function of (seed, epoch, image).
+MAE release's recipe, with three departures: full precision, where the release
+trains in mixed (--cfg-options optim_wrapper.type=GroupClipAmpOptimWrapper);
+masks that are a function of (seed, epoch, image); and MMPretrain's start of the
+feed-forward biases, normal with deviation 1e-6, where the release has 0.
 The paper's own settings on this data are not known to us; these are the
 method's public ones for ImageNet-1K.
 

@@ -1,11 +1,14 @@
 """SwAV, ResNet-50, ImageNet-1K in class-imbalanced mini-batches.
 
-Paper: The Hidden Uniform Cluster Prior in Self-Supervised Learning (ICLR 2023).
+Paper: Unsupervised Learning of Visual Features by Contrasting Cluster
+Assignments (NeurIPS 2020).
 
     NNODES=8 bash tools/dist_train.sh configs/swav/swav_r50_in1k_k8.py 8
 
 Every global mini-batch holds images of exactly 8 classes in equal shares; all
-else as swav_r50_in1k.py.
+else as swav_r50_in1k.py. K = 8 is the setting of The Hidden Uniform Cluster
+Prior in Self-Supervised Learning (ICLR 2023) for other methods; SwAV is our
+addition to that study.
 
 Result: not yet run at full size.
 """

@@ -6,9 +6,12 @@ Assignments (NeurIPS 2020).
     NNODES=8 bash tools/dist_train.sh configs/swav/swav_r50_inat18.py 8
 
 Global batch 64 x 64 = 4096, 100 epochs of 106 iterations, 8142 prototypes, as
-the public config of the VISSL library, whose marginal is the power law of
-swav_r50_inat18_powerlaw.py; here it is uniform. All else is the recipe of
-swav_r50_in1k.py.
+the two public configs of the VISSL library: one with a uniform marginal, as
+here, one with the power law of swav_r50_inat18_powerlaw.py. All else is the
+recipe of swav_r50_in1k.py.
+
+k-NN keeps 4 GB of features in each process here; without: --cfg-options
+val_cfg=None val_dataloader=None val_evaluator=None.
 
 Result: not yet run at full size.
 """

@@ -17,6 +17,9 @@ The images are expected under data/imagenet; another place: --cfg-options
 train_dataloader.dataset.data_root=PATH (and the same for
 val_dataloader.dataset and val_cfg.bank_dataloader.dataset).
 
+k-NN keeps 11 GB of features in each process here; without: --cfg-options
+val_cfg=None val_dataloader=None val_evaluator=None.
+
 Result: not yet run at full size.
 """
 

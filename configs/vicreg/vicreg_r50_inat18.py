@@ -6,7 +6,11 @@ Paper: The Hidden Uniform Cluster Prior in Self-Supervised Learning (ICLR 2023).
 
 The recipe of vicreg_r50_in1k.py on other data, expected under
 data/inaturalist2018. VICReg has no prototypes, hence no distribution over
-them and no prior to set.
+them and no prior to set. The paper's own settings on this data are not known
+to us; these are the method's public ones for ImageNet-1K.
+
+k-NN keeps 4 GB of features in each process here; without: --cfg-options
+val_cfg=None val_dataloader=None val_evaluator=None.
 
 Result: not yet run at full size.
 """

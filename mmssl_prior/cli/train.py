@@ -29,6 +29,7 @@ from mmssl_prior.config import (
     package_root,
     warn_of_schedules,
 )
+from mmssl_prior.engine.local_batch_size import local_batch_size
 from mmssl_prior.errors import UserError
 
 __all__ = ['build_config', 'main', 'parse_args', 'train']
@@ -92,8 +93,9 @@ def train(cfg: Config) -> None:
     loader = runner.train_loop.dataloader
     if not len(loader):
         raise UserError(
-            f'train_dataloader: {len(loader.dataset)} images make no batch of {loader.batch_size} '
-            'on each rank with drop_last: lower train_dataloader.batch_size'
+            f'train_dataloader: {len(loader.dataset)} images make no batch of '
+            f'{local_batch_size(loader)} on each rank with drop_last: lower '
+            'train_dataloader.batch_size'
         )
     runner.train()
 

@@ -1,7 +1,13 @@
 """Reading a config and finding its mistakes before anything is built."""
 
 from .arguments import check_arguments
-from .checkpoints import check_checkpoint, check_checkpoints, check_complete
+from .checkpoints import (
+    check_checkpoint,
+    check_checkpoints,
+    check_complete,
+    checkpoint_weights,
+    read_checkpoint,
+)
 from .data_roots import check_data_roots
 from .loading import load_config
 from .overrides import apply_overrides, parse_overrides
@@ -15,9 +21,11 @@ __all__ = [
     'check_checkpoints',
     'check_complete',
     'check_data_roots',
+    'checkpoint_weights',
     'load_config',
     'package_root',
     'parse_overrides',
+    'read_checkpoint',
     'resolve_config',
     'warn_of_schedules',
 ]

@@ -8,7 +8,7 @@ weights.
 import logging
 import pickle
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -22,26 +22,46 @@ from torch.nn.parameter import is_lazy
 
 from mmssl_prior.errors import UserError
 
-__all__ = ['check_checkpoint', 'check_checkpoints', 'check_complete', 'check_resume']
+__all__ = [
+    'check_checkpoint',
+    'check_checkpoints',
+    'check_complete',
+    'check_resume',
+    'checkpoint_weights',
+    'read_checkpoint',
+]
 
 
-def _read(path: str, what: str) -> Mapping[str, Tensor]:
-    """The state dict of a checkpoint, by the same loader that MMEngine will use."""
+def read_checkpoint(path: str, what: str = 'checkpoint') -> Mapping:
+    """The whole content of a checkpoint, by the same loader that MMEngine will use.
+
+    Raises:
+        UserError: If the file is missing or unreadable, or holds something else.
+    """
     if '://' not in path and not Path(path).expanduser().is_file():
         raise UserError(f'{what} {path}: no such file')
     try:
-        checkpoint = _load_checkpoint(path, map_location='cpu')
+        checkpoint = _load_checkpoint(path, map_location='cpu', logger='silent')
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         reason = str(error).split('\n')[0]
         raise UserError(f'{what} {path}: not a readable checkpoint ({reason})') from error
     if not isinstance(checkpoint, Mapping):
         raise UserError(f'{what} {path}: holds a {type(checkpoint).__name__}, not a state dict')
-    state = checkpoint.get('state_dict', checkpoint)
+    return checkpoint
+
+
+def checkpoint_weights(content: Mapping) -> dict[str, Tensor]:
+    """The weights in the content of a checkpoint, by their names in the model."""
+    state = content.get('state_dict', content)
     return {
         re.sub(r'^module\.', '', key): value
         for key, value in state.items()
         if isinstance(key, str) and isinstance(value, Tensor)
     }
+
+
+def _read(path: str, what: str) -> Mapping[str, Tensor]:
+    return checkpoint_weights(read_checkpoint(path, what))
 
 
 def _examples(keys: list[str], count: int = 3) -> str:
@@ -54,11 +74,11 @@ def _shapes(model: nn.Module) -> dict[str, torch.Size]:
     return {k: v.shape for k, v in items if isinstance(v, Tensor) and not is_lazy(v)}
 
 
-def _unfit(model: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
-    """The weights of the model that the checkpoint lacks or has in another shape."""
+def _unfit(expected: Mapping[str, torch.Size], state: Mapping[str, Tensor]) -> list[str]:
+    """The weights of a model that the checkpoint lacks or has in another shape."""
     return [
         f'{key} {tuple(shape)} ({tuple(state[key].shape) if key in state else "missing"})'
-        for key, shape in _shapes(model).items()
+        for key, shape in expected.items()
         if key not in state or state[key].shape != shape
     ]
 
@@ -69,7 +89,7 @@ def check_resume(model: nn.Module, path: str | Path) -> None:
     Raises:
         UserError: If the file is missing or unreadable, or a weight is missing or differs.
     """
-    unfit = _unfit(model, _read(str(path), 'resume'))
+    unfit = _unfit(_shapes(model), _read(str(path), 'resume'))
     if unfit:
         raise UserError(
             f'resume {path}: {len(unfit)} weights of the model are missing in the checkpoint or '
@@ -78,19 +98,43 @@ def check_resume(model: nn.Module, path: str | Path) -> None:
         )
 
 
-def check_complete(model: nn.Module, path: str | Path) -> None:
+def check_complete(
+    model: nn.Module,
+    path: str | Path,
+    state: Mapping[str, Tensor] | None = None,
+    parts: Sequence[str] = (),
+) -> None:
     """Raises unless the checkpoint holds every weight of a model that is to be evaluated.
 
     What it lacks would stay random, and the metrics be those of a random part.
+
+    Args:
+        model: The model, wrapped or not.
+        path: The checkpoint.
+        state: Its weights, if they are read already.
+        parts: Names of submodules; only their weights are asked for. By
+            default all.
 
     Raises:
         UserError: As :func:`check_checkpoint`, or if a weight is missing or differs in shape.
     """
     inner = model.module if is_model_wrapper(model) else model
     assert isinstance(inner, nn.Module)
-    state = _read(str(path), 'checkpoint')
-    _check_some(inner, state, path, '', 'checkpoint')
-    unfit = _unfit(inner, state)
+    state = _read(str(path), 'checkpoint') if state is None else state
+    if not parts:
+        _check_some(inner, state, path, '', 'checkpoint')
+    expected = {
+        key: shape
+        for key, shape in _shapes(inner).items()
+        if not parts or key.startswith(tuple(f'{part}.' for part in parts))
+    }
+    unfit = _unfit(expected, state)
+    if parts and expected and len(unfit) == len(expected):
+        raise UserError(
+            f'checkpoint {path}: no weight of {", ".join(parts)} is in it with its name and shape; '
+            f'the checkpoint has {_examples(list(state)) or "no tensors"}; expected, and in '
+            f'parentheses their shape in the checkpoint: {_examples(unfit)}'
+        )
     if unfit:
         raise UserError(
             f'checkpoint {path}: {len(unfit)} weights of the model are missing in it or of another '

@@ -34,6 +34,7 @@ from .samplers import (
     index_generator,
 )
 from .scenes_lt import ScenesLT
+from .seeded_class_balanced_dataset import SeededClassBalancedDataset
 from .skip_undecodable import SkipUndecodable
 from .transforms import (
     LoadImage,
@@ -73,6 +74,7 @@ __all__ = [
     'PowerLawBatchSampler',
     'ResamplingBatchSampler',
     'SeededBlockMask',
+    'SeededClassBalancedDataset',
     'Places205CSV',
     'ScenesLT',
     'SeededColorJitter',

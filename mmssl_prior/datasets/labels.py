@@ -16,7 +16,8 @@ def dataset_labels(dataset):
     """Label of every sample, in the order of the indices.
 
     Knows MMEngine's wrappers (``ConcatDataset``, ``RepeatDataset``,
-    ``ClassBalancedDataset``, also within each other) and torch's ``Subset``;
+    ``ClassBalancedDataset`` and :class:`SeededClassBalancedDataset`, also
+    within each other) and torch's ``Subset``;
     of other datasets it asks ``get_gt_labels()``, else the ``gt_label`` of
     ``get_data_info(i)``. Nothing is loaded but annotations.
 

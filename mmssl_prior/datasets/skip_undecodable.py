@@ -21,7 +21,8 @@ class SkipUndecodable(BaseDataset):
     ``BaseDataset``; the pipeline begins with :class:`LoadImage`. The
     replacement is a function of (seed, epoch, index as drawn, attempt), so
     that a run stays reproducible; for an image that a sampler drew for its
-    class (:class:`ClassIndex`) it is of the same class. The files left out
+    class (:class:`ClassIndex`) it is of the same class, of the same part where several
+    make a ``ConcatDataset``. The files left out
     are noted in the returned sample's ``data_samples`` as ``undecodable``, a
     tuple of (path, reason), for :class:`UndecodableImagesHook` to count. An
     evaluation (``test_mode=True``) must not swap images: there the first

@@ -13,6 +13,7 @@ from .optimizers import (
     GroupClipAmpOptimWrapper,
     GroupClipOptimWrapper,
     LayerwiseSGD,
+    LinearProbeOptimWrapperConstructor,
     MSNOptimWrapperConstructor,
 )
 from .schedulers import WarmupCosineParamScheduler
@@ -24,6 +25,7 @@ __all__ = [
     'GroupClipOptimWrapper',
     'KNNValLoop',
     'LayerwiseSGD',
+    'LinearProbeOptimWrapperConstructor',
     'MSNOptimWrapperConstructor',
     'SeededViewsHook',
     'StepBudgetTrainLoop',

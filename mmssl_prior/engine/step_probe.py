@@ -14,6 +14,7 @@ from mmengine.model import is_model_wrapper
 from torch import nn
 
 from ..datasets import EpochIndex
+from .local_batch_size import local_batch_size
 
 __all__ = ['StepTime', 'measure_step', 'untouched']
 
@@ -97,7 +98,7 @@ def measure_step(runner, limit: int = 16) -> StepTime:
     loader = runner.train_loop.dataloader
     wrapped = is_model_wrapper(runner.model)
     model = runner.model.module if wrapped else runner.model
-    batch_size = loader.batch_size or 1
+    batch_size = local_batch_size(loader)
     with untouched(model):
         samples, image = _load(loader.dataset, min(limit, batch_size), runner.seed or 0)
         batch = loader.collate_fn([samples[i % len(samples)] for i in range(batch_size)])

@@ -10,13 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from mmengine.dataset import default_collate
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Subset
 
-from ..datasets import UndecodableImage
 from ..errors import UserError, printable
 from .features import evaluation_mode, pooled, single_view
+from .images_in_order import ImagesInOrder, collated
 
 __all__ = ['Export', 'export_embeddings']
 
@@ -32,23 +31,6 @@ class Export(NamedTuple):
     width: int
     skipped: int
     resumed_at: int
-
-
-class _Decodable(Dataset):
-    """A dataset that returns an undecodable image's path and reason, and replaces nothing."""
-
-    def __init__(self, dataset: Any) -> None:
-        self.dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: int) -> Any:
-        info = self.dataset.get_data_info(index)
-        try:
-            return self.dataset.pipeline(info)
-        except UndecodableImage as error:
-            return error.reason
 
 
 def export_embeddings(
@@ -104,7 +86,7 @@ def export_embeddings(
     writer = _Writer(out, digest)
     start = writer.images
     loader = DataLoader(
-        Subset(_Decodable(dataset), range(start, len(paths))),
+        Subset(ImagesInOrder(dataset), range(start, len(paths))),
         batch_size=batch_size,
         num_workers=num_workers,
         collate_fn=list,
@@ -128,7 +110,7 @@ def _write_batch(model: Any, batch: list, names: list[str], writer: '_Writer') -
     if good:
         # A dataloader and a model may draw from the global generator; rows depend on no seed.
         with evaluation_mode(model):
-            data = model.data_preprocessor(_collated(good), False)
+            data = model.data_preprocessor(collated(good), False)
             output = model(
                 single_view(data['inputs'], 'export'), data.get('data_samples'), mode='tensor'
             )
@@ -145,16 +127,6 @@ def _write_batch(model: Any, batch: list, names: list[str], writer: '_Writer') -
         row += 1
     columns = ('row', 'path') if prototypes is None else ('row', 'path', 'prototype', 'log_prob')
     writer.write(features, rows, columns, skipped, len(batch))
-
-
-def _collated(samples: list[dict]) -> Any:
-    shapes = {getattr(sample['inputs'], 'shape', None) for sample in samples}
-    if len(shapes) > 1 or None in shapes:
-        raise UserError(
-            'the pipeline gives images of several sizes or several views: evaluation needs a '
-            'single-view pipeline with a fixed crop'
-        )
-    return default_collate(samples)
 
 
 def _prototypes(model: Any, features: Tensor) -> tuple[list, list] | None:

@@ -15,7 +15,15 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 
-__all__ = ['Features', 'evaluation_mode', 'extract_features', 'pooled', 'single_view']
+__all__ = [
+    'Features',
+    'evaluation_mode',
+    'extract_features',
+    'labels_of',
+    'log_each_minute',
+    'pooled',
+    'single_view',
+]
 
 GATHER_ROWS = 8192
 LOG_SECONDS = 60
@@ -119,12 +127,12 @@ def _run(module: Any, batches: Iterable[dict], forward: Callable, name: str) -> 
     indices: list[int] = []
     # A dataloader draws its workers' base seed from the global generator.
     with evaluation_mode(module), torch.random.fork_rng(devices=[]):
-        for batch in _log_each_minute(batches, name):
+        for batch in log_each_minute(batches, name):
             data = module.data_preprocessor(batch, False)
             samples = data['data_samples'] or []
             out = pooled(forward(single_view(data['inputs'], name), samples), name)
             features.append(out.float().cpu())
-            labels += _labels(samples, name)
+            labels += labels_of(samples, name)
             indices += _indices(samples, name)
     if not features:
         return _NOTHING
@@ -159,7 +167,8 @@ def pooled(out, name: str) -> Tensor:
     return out
 
 
-def _labels(samples: Sequence, name: str) -> list[int]:
+def labels_of(samples: Sequence, name: str) -> list[int]:
+    """The samples' labels; none, if no sample has any."""
     labels = [sample.get('gt_label') for sample in samples]
     if all(label is None for label in labels):
         return []
@@ -239,7 +248,8 @@ def _merge(samples: _Samples, size: int | None, name: str) -> Features:
     return Features(features, labels, sample_idx)
 
 
-def _log_each_minute(batches: Iterable[dict], name: str) -> Iterator[dict]:
+def log_each_minute(batches: Iterable, name: str) -> Iterator:
+    """The batches, with a line in the log each minute."""
     total = f'/{len(batches)}' if isinstance(batches, Sized) else ''
     last = time.monotonic()
     for number, batch in enumerate(batches):

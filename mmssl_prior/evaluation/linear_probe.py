@@ -8,10 +8,10 @@ from torch import Tensor
 
 from .accuracy import class_mean_top1, top1
 
-__all__ = ['LinearProbe', 'linear_probe']
+__all__ = ['LinearProbeScores', 'linear_probe']
 
 
-class LinearProbe(NamedTuple):
+class LinearProbeScores(NamedTuple):
     """Scores on the test features, fractions in [0, 1], and whether the solver converged."""
 
     top1: float
@@ -26,7 +26,7 @@ def linear_probe(
     test_y: Tensor,
     C: float = 1.0,
     max_iter: int = 1000,
-) -> LinearProbe:
+) -> LinearProbeScores:
     r"""Multinomial logistic regression on standardised features.
 
     .. math:: \min_{W, b} \frac{1}{2} \|W\|^2
@@ -69,7 +69,7 @@ def linear_probe(
         probe.fit(train_x.cpu().numpy(), train_y.cpu().numpy())
     predictions = torch.from_numpy(probe.predict(test_x.cpu().numpy()))
     labels = test_y.cpu()
-    return LinearProbe(
+    return LinearProbeScores(
         top1(predictions, labels),
         class_mean_top1(predictions, labels),
         bool(probe[-1].n_iter_.max() < max_iter),

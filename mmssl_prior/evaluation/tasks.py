@@ -8,6 +8,7 @@ from typing import Any
 from mmpretrain.registry import DATASETS
 
 from ..errors import UserError, printable
+from .probe_features import ProbeRecipe
 
 __all__ = ['EMBEDDED', 'SEVEN', 'TASKS', 'Task', 'build_dataset', 'pipeline', 'select_tasks']
 
@@ -32,6 +33,8 @@ class Task:
         folder: Below the data root. Empty for data that are embedded.
         needs: Files and folders in it without which the task cannot run.
         sizes: Images of the two splits of the full data.
+        recipe: Training of the linear probe on stored features; VISSL's for
+            the seven.
         benchmark: Name in ``configs/benchmarks/linear``.
     """
 
@@ -47,6 +50,7 @@ class Task:
     folder: str = ''
     needs: tuple[str, ...] = ()
     sizes: tuple[int, int] | None = None
+    recipe: ProbeRecipe = ProbeRecipe()
     benchmark: str = ''
 
     def root(self, data_root: str, roots: Mapping[str, str]) -> str:
@@ -59,15 +63,18 @@ class Task:
         return next((path for path in paths if not osp.exists(path)), None)
 
 
-def _embedded(name: str, title: str, dataset: str, classes: int, **target: str) -> Task:
-    # 'train' is what a model is pretrained on; probes learn from the balanced split.
-    train, test = dict(split='probe', **target), dict(split='test', **target)
-    return Task(name, title, dataset, classes, train, test, view=('whole', 'bilinear'))
-
-
 BICUBIC = ('crop', 'bicubic')
 WHOLE = ('whole', 'bilinear')
 CLEVR = ('images', 'scenes/CLEVR_train_scenes.json', 'scenes/CLEVR_val_scenes.json')
+#: Of ours, for the embedded data: hundreds of images.
+SMALL = ProbeRecipe(epochs=100, lr=0.1, batch_size=64, cosine_to=0.0, by_epoch=False)
+
+
+def _embedded(name: str, title: str, dataset: str, classes: int, **target: str) -> Task:
+    # 'train' is what a model is pretrained on; probes learn from the balanced split.
+    train, test = dict(split='probe', **target), dict(split='test', **target)
+    return Task(name, title, dataset, classes, train, test, view=WHOLE, recipe=SMALL)
+
 
 TASKS = {
     task.name: task
@@ -91,6 +98,7 @@ TASKS = {
             vit_view=BICUBIC,
             folder='inaturalist2018',
             needs=('train2018.json', 'val2018.json', 'train_val2018'),
+            recipe=ProbeRecipe(epochs=84, milestones=(24, 48, 72)),
             sizes=(437513, 24426),
             benchmark='inat18',
         ),
@@ -115,6 +123,7 @@ TASKS = {
             view=WHOLE,
             folder='CLEVR_v1.0',
             needs=CLEVR,
+            recipe=ProbeRecipe(epochs=50, cosine_to=0.01),
             sizes=(70000, 15000),
             benchmark='clevr-count',
         ),
@@ -126,6 +135,7 @@ TASKS = {
             view=WHOLE,
             folder='CLEVR_v1.0',
             needs=CLEVR,
+            recipe=ProbeRecipe(epochs=100, cosine_to=0.01),
             sizes=(70000, 15000),
             benchmark='clevr-dist',
         ),
@@ -151,6 +161,7 @@ TASKS = {
                 'trainvalsplit_places205/val_places205.csv',
                 'data/vision/torralba/deeplearning/images256',
             ),
+            recipe=ProbeRecipe(epochs=14, milestones=(4, 8, 12)),
             sizes=(2448873, 20500),
             benchmark='places205',
         ),

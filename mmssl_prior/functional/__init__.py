@@ -12,13 +12,14 @@ from .distributed import (
     global_mean,
 )
 from .divergences import entropy, kl_divergence, soft_cross_entropy
-from .layer_targets import batch_std, layer_targets
+from .layer_targets import TARGET_NORMS, batch_std, layer_targets
 from .patch_drop import patches_to_keep, take_patches
 from .priors import empirical_prior, power_law_prior, uniform_prior, validate_prior
 from .swapped_prediction import swapped_cross_entropy
 from .vicreg import off_diagonal_covariance, variance_hinge
 
 __all__ = [
+    'TARGET_NORMS',
     'all_reduce_sum',
     'batch_std',
     'cosine_log_probs',

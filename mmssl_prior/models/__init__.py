@@ -1,4 +1,5 @@
 from .backbones import ConvStem, Data2VecViT, MSNViT, SeededMAEViT, TIMMViT
+from .classifiers import LinearProbe, ProbeHead, ProbeHeads, trunk_features
 from .heads import Data2VecHead, EmbeddingHead, PMSNHead, PriorSwAVHead, PrototypeHead
 from .layers import PortableSyncBatchNorm, Sinkhorn
 from .losses import MaskedRegressionLoss, NTXentLoss, PriorMatchingLoss, VICRegLoss
@@ -23,6 +24,7 @@ __all__ = [
     'EmpiricalPrior',
     'GlobalSimCLR',
     'JointEmbedding',
+    'LinearProbe',
     'MSN',
     'MSNNeck',
     'MSNViT',
@@ -35,6 +37,8 @@ __all__ = [
     'PriorMatchingLoss',
     'PriorSwAV',
     'PriorSwAVHead',
+    'ProbeHead',
+    'ProbeHeads',
     'PrototypeHead',
     'SeededMAE',
     'SeededMAEViT',
@@ -44,4 +48,5 @@ __all__ = [
     'UniformPrior',
     'VICReg',
     'VICRegLoss',
+    'trunk_features',
 ]

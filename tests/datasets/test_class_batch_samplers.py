@@ -19,6 +19,7 @@ from mmssl_prior.datasets import (
     LongTailSubset,
     PowerLawBatchSampler,
     ResamplingBatchSampler,
+    SeededClassBalancedDataset,
     dataset_labels,
     index_generator,
 )
@@ -315,12 +316,33 @@ def test_labels():
     balanced = ClassBalancedDataset(b, oversample_thr=0.9)
     expected = [balanced.get_cat_ids(i)[0] for i in range(len(balanced))]
     assert len(expected) > 6 and dataset_labels(balanced).tolist() == expected
+    seeded = SeededClassBalancedDataset(b, oversample_thr=0.9)
+    assert dataset_labels(seeded).tolist() == expected
     assert dataset_labels(SomeLabels([2, 3], indices=[4, 0])).tolist() == [a.labels[4], a.labels[0]]
     assert dataset_labels(SomeLabels([2, 3], lazy_init=True)).tolist() == a.labels
     subset = torch.utils.data.Subset(a, [3, 1])
     assert dataset_labels(subset).tolist() == [a.labels[3], a.labels[1]]
     tail = LongTailSubset(SomeLabels([9, 9, 9]), imbalance_factor=3)
     assert np.bincount(dataset_labels(tail)).tolist() == [9, 5, 3]
+
+
+def test_a_balanced_dataset_keeps_what_the_sampler_knows():
+    data = SomeLabels([12, 2])
+    balanced = SeededClassBalancedDataset(data, oversample_thr=0.5)
+    copies = balanced.repeat_indices.count(data.labels.index(1))
+    assert copies > 1 and len(balanced) == 12 + 2 * copies
+    origins = set()
+    for index in itertools.chain(*sampler_of(balanced, 4, 2, seed=5)):
+        info = balanced.get_data_info(index)
+        assert type(info['sample_idx']) is ClassIndex
+        assert (info['sample_idx'].seed, info['sample_idx'].epoch) == (5, 0)
+        assert info['sample_idx'] == balanced.repeat_indices[index]
+        assert info['gt_label'] == data.labels[info['sample_idx']]
+        origins.add(info['sample_idx'].origin)
+    assert len(origins) == len(balanced) // 4 * 4, 'each repetition has its own views'
+    drawn = list(EpochSampler(balanced, seed=5))
+    seen = [balanced.get_data_info(index)['sample_idx'] for index in drawn]
+    assert [index.origin for index in seen] == drawn
 
 
 def test_classes_without_images_do_not_count():

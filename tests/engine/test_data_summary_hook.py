@@ -14,7 +14,7 @@ from mmssl_prior.engine.hooks import DataSummaryHook
 from mmssl_prior.engine.hooks.data_summary_hook import _plan
 from mmssl_prior.engine.step_probe import StepTime, untouched
 from mmssl_prior.errors import UserError
-from tests.engine.toy_folder import ToyMSN, runner_config
+from tests.engine.toy_folder import Numbers, ToyMSN, runner_config
 from tests.gloo import run_ranks
 
 HOOKS = [dict(type='TargetNetworkHook'), dict(type='UndecodableImagesHook')]
@@ -59,6 +59,30 @@ def test_training_is_the_same_to_the_bit(tmp_path):
         '11 images are few',
     ):
         assert ' '.join(line.split()) in ' '.join(text.split()), line
+
+
+class Labelled(Numbers):
+    """Two classes."""
+
+    def get_gt_labels(self):
+        return [i % 2 for i in range(len(self))]
+
+
+def test_a_sampler_of_classes(tmp_path):
+    """Its loader has no batch size; loop, hook and measurement ask the sampler."""
+    arguments = runner_config(tmp_path, 11, custom_hooks=[*HOOKS, dict(type='DataSummaryHook')])
+    arguments['train_dataloader'].update(
+        dataset=Labelled(11),
+        drop_last=False,
+        batch_sampler=dict(type='ClassImbalancedBatchSampler', num_classes_per_batch=2),
+    )
+    runner = Runner(**arguments)
+    runner.train()
+    assert runner.train_dataloader.batch_size is None and runner.iter == 15
+    text = ' '.join(lines_of(tmp_path).split())
+    assert 'training 3 epochs of 5 steps = 15 steps, batch 2' in text
+    assert 'measured on 2 images' in text
+    assert 'left over' not in text and 'repeated' not in text
 
 
 def test_what_a_step_leaves_is_put_back():

@@ -38,8 +38,9 @@ def wrapped(wrapper, dataset, **kwargs):
         wrapped(RepeatDataset, digits(), times=2),
         dict(type=ConcatDataset, datasets=[digits(), wrapped(RepeatDataset, digits(), times=2)]),
         digits([CROP, dict(type='PackInputs')]),
+        wrapped('SeededClassBalancedDataset', digits(), oversample_thr=0.2),
     ],
-    ids=['plain', 'repeated', 'concatenated', 'single view'],
+    ids=['plain', 'repeated', 'concatenated', 'single view', 'class-balanced'],
 )
 def test_epoch_arrives(dataset):
     check(dataset)
@@ -64,7 +65,7 @@ def test_nothing_to_check_without_seeded_transforms():
 
 def test_wrappers_that_drop_the_epoch():
     balanced = wrapped(ClassBalancedDataset, digits(), oversample_thr=0.2)
-    with pytest.raises(UserError, match='wrapper ClassBalancedDataset drops the epoch'):
+    with pytest.raises(UserError, match="drops the epoch.*use type='SeededClassBalancedDataset'"):
         check(balanced)
     with pytest.raises(UserError, match='wrapper ClassBalancedDataset drops the epoch'):
         check(dict(type=ConcatDataset, datasets=[digits(), balanced, digits()]))

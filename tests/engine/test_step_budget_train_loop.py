@@ -171,6 +171,14 @@ def scheduler(values=(1.0, 0.0), **kwargs):
     return optimizer, PARAM_SCHEDULERS.build({**arguments, 'eta_min': 0.1, **kwargs})
 
 
+def test_the_final_value_as_a_share_of_each_first_one():
+    optimizer, schedule = scheduler((1.0, 4.0), eta_min=None, eta_min_ratio=0.1, stretch=1, end=2)
+    for expected in ([1.0, 4.0], [0.55, 2.2]):
+        assert [group['lr'] for group in optimizer.param_groups] == pytest.approx(expected)
+        optimizer.step()
+        schedule.step()
+
+
 def test_a_zero_stays_zero_and_the_value_stays_where_the_schedule_ends():
     optimizer, schedule = scheduler(warmup=2, max_warmup_share=0.5, stretch=1.0, end=4)
     seen = []
@@ -189,6 +197,8 @@ def test_a_zero_stays_zero_and_the_value_stays_where_the_schedule_ends():
         (dict(max_warmup_share=1.0), r'max_warmup_share must be in \[0, 1\)'),
         (dict(start_factor=-0.1), r'start_factor must be in \[0, 1\)'),
         (dict(stretch=0.5), 'stretch must be at least 1'),
+        (dict(eta_min_ratio=0.1), 'takes eta_min or eta_min_ratio, got 0.1 and 0.1'),
+        (dict(eta_min=None), 'takes eta_min or eta_min_ratio, got None and None'),
     ],
 )
 def test_bad_arguments_of_the_schedule(kwargs, message):

@@ -71,9 +71,49 @@ def test_gradient():
     assert torch.autograd.gradcheck(lambda *a: layer_targets(a), layers)
 
 
-def test_no_layer():
-    with pytest.raises(ValueError, match='at least one layer'):
-        layer_targets([])
+def plain_instance_targets(layers):
+    """One channel after the other, over the positions of one image."""
+    images, tokens, channels = layers[0].shape
+    out = torch.empty(images, tokens, channels, dtype=torch.float64)
+    for b in range(images):
+        for c in range(channels):
+            normed = [plain_norm(layer[b, :, c].tolist()) for layer in layers]
+            mean = [sum(values) / len(values) for values in zip(*normed)]
+            out[b, :, c] = torch.tensor(mean, dtype=torch.float64)
+    return out
+
+
+def test_instance_targets_equal_a_plain_recomputation():
+    layers = [(1 + i) * rows(i, 2, 4, 3) + i for i in range(3)]
+    torch.testing.assert_close(layer_targets(layers, 'instance'), plain_instance_targets(layers))
+
+
+def test_instance_targets_do_not_hold_what_is_alike_all_over_an_image():
+    layers = [rows(i, 2, 6, 5) for i in range(2)]
+    lit = [a + rows(9, 2, 1, 5) for a in layers]
+    y = layer_targets(layers, 'instance')
+    torch.testing.assert_close(layer_targets(lit, 'instance'), y)
+    torch.testing.assert_close(y.mean(-2), torch.zeros(2, 5, dtype=torch.float64))
+    assert not torch.allclose(layer_targets(lit), layer_targets(layers), atol=0.1)
+
+
+def test_gradient_of_instance_targets():
+    layers = [rows(i, 3, 2).requires_grad_() for i in range(2)]
+    assert torch.autograd.gradcheck(lambda *a: layer_targets(a, 'instance'), layers)
+
+
+@pytest.mark.parametrize(
+    ('layers', 'norm', 'message'),
+    [
+        ([], 'layer', 'at least one layer'),
+        ([torch.zeros(2, 3)], 'batch', "one of \\['layer', 'instance'\\], got 'batch'"),
+        ([torch.zeros(1, 3)], 'instance', 'two positions, got layers of shape \\(1, 3\\)'),
+        ([torch.zeros(3)], 'instance', 'two positions'),
+    ],
+)
+def test_bad_arguments(layers, norm, message):
+    with pytest.raises(ValueError, match=message):
+        layer_targets(layers, norm)
 
 
 def test_batch_std_is_the_mean_standard_deviation():

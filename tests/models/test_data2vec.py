@@ -44,6 +44,13 @@ def test_targets_are_those_of_the_target_network_on_the_whole_image():
     assert not torch.allclose(online, expected, atol=1e-2), 'top_k matters'
 
 
+def test_targets_normalised_over_positions():
+    model, x = build(DATA2VEC, target_norm='instance'), images()
+    layers = [a[:, 1:].detach() for a in stock_blocks(model.target_backbone.state_dict())(x)][-2:]
+    normed = [F.instance_norm(a.transpose(1, 2)).transpose(1, 2) for a in layers]
+    torch.testing.assert_close(model.targets(x), (normed[0] + normed[1]) / 2)
+
+
 def test_loss_is_smooth_l1_on_hidden_patches_alone():
     model, x, data = build(DATA2VEC), images(), samples()
     mask = masks(data)
@@ -193,6 +200,7 @@ def test_masks_that_are_missing_or_do_not_fit(data, message):
         (dict(top_k=4), 'top_k must be from 1 to 3'),
         (dict(head=dict(type='Data2VecHead', embed_dims=16)), 'width 32, the head embed_dims=16'),
         (dict(head=dict(type='Data2VecHead', embed_dims=0)), 'embed_dims must be positive'),
+        (dict(target_norm='batch'), "target_norm must be one of .*, got 'batch'"),
         (dict(backbone=dict(type='ResNet', depth=18)), 'ResNet does not offer'),
     ],
 )

@@ -1,4 +1,4 @@
-# Embedded long-tailed data, one image of 32 px with 39 of 64 patches hidden in blocks.
+# Embedded long-tailed data, one image of 32 px with 24 of 64 patches hidden in small blocks.
 _base_ = ['./embedded_msn.py']
 
 train_pipeline = [
@@ -10,8 +10,9 @@ train_pipeline = [
         crop_ratio_range=(0.2, 1.0),
         interpolation='bicubic',
     ),
-    # The shares of 196 patches that data2vec has: 120, and blocks of 16 to 196.
-    dict(type='SeededBlockMask', grid=8, num_hidden=39, block_range=(5, 64)),
+    # A motif is a few patches wide, and is not to be guessed from far away. The shares of
+    # data2vec would be 39 hidden patches in blocks of 5 to 64.
+    dict(type='SeededBlockMask', grid=8, num_hidden=24, block_range=(2, 6)),
     dict(type='PackInputs'),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

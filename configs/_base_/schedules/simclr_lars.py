@@ -1,5 +1,6 @@
-# LARS of SimCLR (rate inside the momentum, norms apart) for batch 4096: ten epochs of warm-up, then
-# a cosine to zero, over whatever `train_cfg.max_epochs` says.
+# SimCLR with MMPretrain's LARS (rate inside the momentum, norms apart; the original code has the
+# norm of gradient and decay together: trust_norm='update', eps=0) for batch 4096: ten epochs of
+# warm-up, then a cosine to zero, over whatever `train_cfg.max_epochs` says.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(

@@ -85,6 +85,11 @@ class ClassBatchSampler(Sampler):
         Nothing is drawn for them, let alone loaded: what follows is what
         would have followed them.
 
+        Nothing here calls it. A resume at the end of an epoch needs it not,
+        for the number of the epoch says all; MMEngine's ``IterBasedTrainLoop``
+        looks for ``skip`` on other samplers alone, so that its resume goes
+        through the batches gone by.
+
         Args:
             num_batches (int): Number of batches since the training began,
                 not since the beginning of the epoch. Epochs that lie before

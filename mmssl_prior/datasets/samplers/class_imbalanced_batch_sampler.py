@@ -53,7 +53,8 @@ class ClassImbalancedBatchSampler(ClassBatchSampler):
     Raises:
         UserError: If there are fewer than K classes, the batch has no room
             for K, ranks cannot have equally many, the dataset is unlabelled
-            or smaller than a global batch, or the inner sampler has no epoch.
+            or, with ``epoch='images'``, smaller than a global batch, or the
+            inner sampler has no epoch.
 
     References:
         Assran et al., The Hidden Uniform Cluster Prior in Self-Supervised

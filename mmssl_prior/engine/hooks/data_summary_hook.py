@@ -5,8 +5,9 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmpretrain.registry import HOOKS
 
-from ...datasets import FolderScan, HeaderSummary, summarise_headers
+from ...datasets import ClassBatchSampler, FolderScan, HeaderSummary, summarise_headers
 from ...errors import UserError, printable
+from ..local_batch_size import local_batch_size
 from ..step_probe import StepTime, measure_step
 
 __all__ = ['DataSummaryHook', 'duration']
@@ -132,7 +133,7 @@ def _headers(headers: HeaderSummary) -> list[tuple[str, str]]:
 
 def _plan(runner) -> list[tuple[str, str]]:
     loader, ranks = runner.train_loop.dataloader, dist.get_world_size()
-    batch = loader.batch_size or 1
+    batch = local_batch_size(loader)
     together = f'{batch} x {ranks} ranks = {batch * ranks}' if ranks > 1 else f'{batch}'
     lines = [
         (
@@ -141,6 +142,9 @@ def _plan(runner) -> list[tuple[str, str]]:
             f'batch {together}',
         )
     ]
+    if isinstance(loader.batch_sampler, ClassBatchSampler):
+        # It goes through the classes, so an epoch leaves out and repeats images of its own.
+        return lines
     left = len(loader.dataset) - len(loader) * batch * ranks
     if left > 0:
         lines.append(('left over', f'{left} images that fill no batch, others in each epoch'))

@@ -1,5 +1,6 @@
 """Guard against views that repeat in every epoch."""
 
+from mmengine.dataset import ClassBalancedDataset
 from mmengine.hooks import Hook
 from mmpretrain.datasets.transforms import MultiView
 from mmpretrain.registry import HOOKS
@@ -64,9 +65,15 @@ class SeededViewsHook(Hook):
                 raise UserError(
                     f'train_dataloader: the dataset wrapper {type(data).__name__} '
                     'drops the epoch from the index, so that seeded views would '
-                    'repeat in every epoch; use ConcatDataset or RepeatDataset, or a '
-                    'sampler in its place'
+                    f'repeat in every epoch; use {_instead(data)}'
                 )
+
+
+def _instead(dataset):
+    """What to use in place of a wrapper."""
+    if isinstance(dataset, ClassBalancedDataset):
+        return "type='SeededClassBalancedDataset', or ResamplingBatchSampler in its place"
+    return 'ConcatDataset or RepeatDataset, or a sampler in its place'
 
 
 def _walk(dataset):

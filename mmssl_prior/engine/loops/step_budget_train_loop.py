@@ -8,6 +8,7 @@ from mmpretrain.registry import LOOPS
 from torch.utils.data import DataLoader
 
 from ...errors import UserError
+from ..local_batch_size import local_batch_size
 
 __all__ = ['StepBudgetTrainLoop', 'epochs_for_steps']
 
@@ -116,7 +117,7 @@ def check_batches(loader: DataLoader) -> None:
     """Raises unless the data fill a batch that has statistics."""
     dataset: Any = loader.dataset
     images, ranks = len(dataset), dist.get_world_size()
-    batch = loader.batch_size or 1
+    batch = local_batch_size(loader)
     if images < 2:
         raise UserError(
             f'train_dataloader: {images} image in the data: neither batch statistics nor a prior '

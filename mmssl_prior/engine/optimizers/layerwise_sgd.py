@@ -41,8 +41,9 @@ class LayerwiseSGD(Optimizer):
     recipe                    trust_norm  lr_in_momentum  exclude_1d
     ========================  ==========  ==============  =========
     LARS of VICReg, MAE       update      False           both
-    LARS of SimCLR, the LARS  separate    True            both
-    paper, MMPretrain
+    LARS of SimCLR            update      True            both
+    LARS of MMPretrain, with  separate    True            both
+    the LARS paper's norms
     LARC of SwAV (apex,       separate    False           none
     ``clip=False``)
     ========================  ==========  ==============  =========
@@ -55,7 +56,8 @@ class LayerwiseSGD(Optimizer):
         momentum: mu.
         weight_decay: lambda.
         eta: Trust coefficient.
-        eps: Added to the norm: 1e-8 in MMPretrain and apex, 0 in VICReg.
+        eps: Added to the norm: 1e-8 in MMPretrain and apex, 0 in SimCLR
+            and VICReg.
         trust_norm: ``'update'`` or ``'separate'``, see above.
         lr_in_momentum: See above.
         exclude_1d: What tensors of at most one dimension (biases, norms) are
@@ -67,7 +69,7 @@ class LayerwiseSGD(Optimizer):
 
     References:
         You, Gitman, Ginsburg, Large Batch Training of Convolutional Networks,
-        2017; the releases of VICReg, MAE and SwAV.
+        2017; the releases of SimCLR, VICReg, MAE and SwAV.
 
     Example:
         >>> w = torch.nn.Parameter(torch.tensor([[3., 4.]]))

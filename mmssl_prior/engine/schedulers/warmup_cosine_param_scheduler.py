@@ -56,6 +56,7 @@ class WarmupCosineParamScheduler(_ParamScheduler):
         optimizer: Optimizer or wrapper; the Runner passes it.
         param_name: ``'lr'`` or ``'weight_decay'``.
         eta_min: v_1; may be above the first value, as for weight decay.
+        eta_min_ratio: v_1 / v_0, to be given in its place.
         warmup: Length of the warm-up in epochs (in iterations with
             ``by_epoch=False``).
         max_warmup_share: Largest share of the training that is warm-up.
@@ -77,7 +78,7 @@ class WarmupCosineParamScheduler(_ParamScheduler):
         self,
         optimizer,
         param_name: str,
-        eta_min: float,
+        eta_min: float | None = None,
         warmup: float = 0,
         max_warmup_share: float = 0.1,
         start_factor: float = 0.2,
@@ -87,7 +88,13 @@ class WarmupCosineParamScheduler(_ParamScheduler):
         last_step: int = -1,
         by_epoch: bool = True,
         verbose: bool = False,
+        eta_min_ratio: float | None = None,
     ) -> None:
+        if (eta_min is None) == (eta_min_ratio is None):
+            raise UserError(
+                f'WarmupCosineParamScheduler takes eta_min or eta_min_ratio, got {eta_min} and '
+                f'{eta_min_ratio}'
+            )
         if not warmup >= 0:
             raise UserError(f'warmup must be at least 0, got {warmup}')
         for name, value in dict(
@@ -98,6 +105,7 @@ class WarmupCosineParamScheduler(_ParamScheduler):
         if not stretch >= 1:
             raise UserError(f'stretch must be at least 1, got {stretch}')
         self.eta_min = eta_min
+        self.eta_min_ratio = eta_min_ratio
         self.start_factor = start_factor
         length = end - begin
         self.warmup = min(warmup, max_warmup_share * length)
@@ -123,7 +131,13 @@ class WarmupCosineParamScheduler(_ParamScheduler):
         return [
             base
             and warmup_cosine(
-                self.last_step, base, self.eta_min, self.start_factor, self.warmup, self.period
+                self.last_step, base, self._final(base), self.start_factor, self.warmup, self.period
             )
             for base in self.base_values
         ]
+
+    def _final(self, base: float) -> float:
+        if self.eta_min is not None:
+            return self.eta_min
+        assert self.eta_min_ratio is not None
+        return base * self.eta_min_ratio

@@ -1,4 +1,3 @@
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,9 +11,10 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from ...errors import UserError
-from ...functional import layer_targets
+from ...functional import TARGET_NORMS, layer_targets
 from .batch_masks import batch_masks
 from .finite_loss import FiniteLoss
+from .target_networks import TargetNetworks
 
 __all__ = ['Data2Vec']
 
@@ -22,7 +22,7 @@ DROPOUT = 2  # a stream of its own among the uses of (seed, iteration)
 
 
 @MODELS.register_module()
-class Data2Vec(FiniteLoss, BaseSelfSupervisor):
+class Data2Vec(TargetNetworks, FiniteLoss, BaseSelfSupervisor):
     r"""data2vec for images: predict at hidden patches what a moving average sees there.
 
     .. math::
@@ -33,7 +33,12 @@ class Data2Vec(FiniteLoss, BaseSelfSupervisor):
     with a_l the outputs of the target network's last K blocks on the whole
     image, before any final LayerNorm; z_i the trained network's tokens behind
     its final LayerNorm on the image whose patches M are replaced by a mask
-    token. The class token has no target.
+    token. The class token has no target. LN is without scale and shift.
+
+    ``target_norm='instance'`` takes :math:`y = \frac{1}{K} \sum_l \mathrm{IN}(a_l)`
+    instead, normalised per channel over the positions of an image: the paper
+    does so for speech and finds LN enough for images. What is alike all over
+    an image, such as its light and colour, is then no target.
 
     The target network is in eval mode always (no stochastic depth, no
     dropout), as released. The trained one's stochastic depth and dropout are
@@ -53,24 +58,28 @@ class Data2Vec(FiniteLoss, BaseSelfSupervisor):
         backbone: Config of :class:`Data2VecViT`.
         head: Config of :class:`Data2VecHead`.
         top_k: K, the number of last blocks whose outputs are averaged.
+        target_norm: ``'layer'`` or ``'instance'``.
         data_preprocessor: Config, ``SelfSupDataPreprocessor`` by default.
         init_cfg: Initialisation config.
 
     Raises:
         ValueError: If the backbone offers no block outputs, it has fewer than
-            top_k blocks, its width is not the head's, or masks are missing or
-            do not fit.
+            top_k blocks, its width is not the head's, target_norm is unknown, or
+            masks are missing or do not fit.
 
     References:
         Baevski et al., data2vec: A General Framework for Self-supervised
         Learning in Speech, Vision and Language, ICML 2022.
     """
 
+    target_hook = "dict(type='TargetNetworkHook', momentum=0.9998, end_momentum=0.9998)"
+
     def __init__(
         self,
         backbone: dict,
         head: dict,
         top_k: int = 6,
+        target_norm: str = 'layer',
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
@@ -90,37 +99,23 @@ class Data2Vec(FiniteLoss, BaseSelfSupervisor):
                 f'the backbone has width {width}, the head embed_dims={self.head.embed_dims}: '
                 'make them equal'
             )
+        if target_norm not in TARGET_NORMS:
+            raise UserError(f'target_norm must be one of {list(TARGET_NORMS)}, got {target_norm!r}')
         self.top_k = top_k
+        self.target_norm = target_norm
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.target_backbone = copy.deepcopy(self.backbone).requires_grad_(False)
+        self._add_targets('backbone')
         self.target_backbone.eval()
-        self._step: tuple[int, int] | None = None
 
     def init_weights(self) -> None:
         super().init_weights()
         trunc_normal_(self.mask_token, std=0.02, a=-0.02, b=0.02)
-        self.sync_target()
 
     def train(self, mode: bool = True) -> 'Data2Vec':
         """Set the mode of all but the target network, which stays in eval mode."""
         super().train(mode)
         self.target_backbone.eval()
         return self
-
-    @torch.no_grad()
-    def sync_target(self) -> None:
-        """Make the target network a copy of the trained one, buffers included."""
-        self.target_backbone.load_state_dict(self.backbone.state_dict())
-
-    @torch.no_grad()
-    def update_target(self, momentum: float) -> None:
-        """Move the target's parameters by the moving average, in a few fused kernels."""
-        online = [p.detach() for p in self.backbone.parameters()]
-        torch._foreach_lerp_(list(self.target_backbone.parameters()), online, 1 - momentum)
-
-    def set_step(self, seed: int, iteration: int) -> None:
-        """Name the training step: dropout is a function of (seed, iteration, rank)."""
-        self._step = (seed, iteration)
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
         """Features of the trained network on the whole image, shape (B, C)."""
@@ -129,7 +124,8 @@ class Data2Vec(FiniteLoss, BaseSelfSupervisor):
     def targets(self, inputs: Tensor) -> Tensor:
         """Targets of all patches of the whole image, shape (B, N, C)."""
         with torch.no_grad():
-            return layer_targets(self.target_backbone.block_outputs(inputs, self.top_k))
+            layers = self.target_backbone.block_outputs(inputs, self.top_k)
+            return layer_targets(layers, self.target_norm)
 
     def loss(
         self, inputs: Tensor, data_samples: list[DataSample] | None = None
@@ -141,15 +137,9 @@ class Data2Vec(FiniteLoss, BaseSelfSupervisor):
             data_samples: Samples with ``mask``, true where a patch is hidden.
         """
         mask = batch_masks(data_samples, self.backbone.patch_resolution, 'SeededBlockMask')
-        if self._step is None:
-            raise UserError(
-                'Data2Vec does not know its training step: add '
-                "dict(type='TargetNetworkHook', momentum=0.9998, end_momentum=0.9998) to "
-                'custom_hooks (in a loop of your own call model.set_step(seed, iteration) before '
-                'and model.update_target(momentum) after each step)'
-            )
+        step = self._known_step()
         targets = self.targets(inputs)
-        with _seeded_dropout(inputs.device, *self._step, dist.get_rank(), DROPOUT):
+        with _seeded_dropout(inputs.device, *step, dist.get_rank(), DROPOUT):
             (tokens,) = self.backbone.block_outputs(inputs, mask=mask, mask_token=self.mask_token)
         return self.head.loss(self.backbone.ln1(tokens[mask]), targets[mask])
 

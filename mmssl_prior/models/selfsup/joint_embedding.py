@@ -1,16 +1,16 @@
 from collections.abc import Sequence
 
-import torch
 from mmpretrain.models.selfsup import BaseSelfSupervisor
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from ...errors import UserError
+from .finite_loss import FiniteLoss
 
 __all__ = ['JointEmbedding']
 
 
-class JointEmbedding(BaseSelfSupervisor):
+class JointEmbedding(FiniteLoss, BaseSelfSupervisor):
     """Base of methods that embed several views of an image by one trained network.
 
     ``mode='tensor'`` gives the backbone's pooled features. A subclass writes
@@ -80,15 +80,3 @@ class JointEmbedding(BaseSelfSupervisor):
                 f'{type(self).__name__} got {views} views of each image, expected {wanted}: let '
                 'the train pipeline end with SeededMultiView and PackInputs'
             )
-
-    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Sum the losses as MMEngine does, and stop before one that is not finite is used."""
-        total, log_vars = super().parse_losses(losses)
-        if not torch.isfinite(total):
-            terms = ', '.join(f'{k}={float(v.detach().mean()):g}' for k, v in losses.items())
-            raise UserError(
-                f'the loss is not finite ({terms}); the weights were left as they were and the '
-                'last checkpoint is good: lower the learning rate, lengthen its warm-up or '
-                'train in full precision'
-            )
-        return total, log_vars

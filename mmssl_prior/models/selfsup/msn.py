@@ -1,6 +1,3 @@
-import copy
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from mmengine import dist
@@ -11,12 +8,14 @@ from torch import Tensor, nn
 
 from ...errors import UserError
 from ...functional import patches_to_keep
+from .finite_loss import FiniteLoss
+from .target_networks import TargetNetworks
 
 __all__ = ['MSN']
 
 
 @MODELS.register_module()
-class MSN(BaseSelfSupervisor):
+class MSN(TargetNetworks, FiniteLoss, BaseSelfSupervisor):
     r"""Masked Siamese Networks, and with a prior in the head PMSN.
 
     Anchor views, the large one with patches dropped, predict over prototypes
@@ -116,39 +115,7 @@ class MSN(BaseSelfSupervisor):
             )
         self.patch_drop = patch_drop
         self.patch_drop_mode = patch_drop_mode
-        self.target_backbone = copy.deepcopy(self.backbone).requires_grad_(False)
-        self.target_neck = copy.deepcopy(self.neck).requires_grad_(False)
-        self._step: tuple[int, int] | None = None
-
-    def init_weights(self) -> None:
-        super().init_weights()
-        self.sync_target()
-
-    def _target_pairs(self) -> Iterator[tuple[nn.Module, nn.Module]]:
-        yield self.target_backbone, self.backbone
-        yield self.target_neck, self.neck
-
-    @torch.no_grad()
-    def sync_target(self) -> None:
-        """Make the target network a copy of the trained one, buffers included."""
-        for target, online in self._target_pairs():
-            target.load_state_dict(online.state_dict())
-
-    @torch.no_grad()
-    def update_target(self, momentum: float) -> None:
-        """Move the target's parameters by the moving average, in a few fused kernels."""
-        targets, onlines = zip(
-            *(
-                (t, o.detach())
-                for target, online in self._target_pairs()
-                for t, o in zip(target.parameters(), online.parameters())
-            )
-        )
-        torch._foreach_lerp_(targets, onlines, 1 - momentum)
-
-    def set_step(self, seed: int, iteration: int) -> None:
-        """Name the training step: patch dropping is a function of (seed, iteration, view)."""
-        self._step = (seed, iteration)
+        self._add_targets('backbone', 'neck')
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
         """Features of the target network for evaluation, shape (B, C)."""
@@ -173,13 +140,7 @@ class MSN(BaseSelfSupervisor):
                 'MSN needs at least two views of each image (target, anchor, focal '
                 '...): let the train pipeline end with SeededMultiView and PackInputs'
             )
-        if self._step is None:
-            raise UserError(
-                'MSN does not know its training step: add '
-                "dict(type='TargetNetworkHook') to custom_hooks (in a loop of your own "
-                'call model.set_step(seed, iteration) before and '
-                'model.update_target(momentum) after each step)'
-            )
+        self._known_step()  # an error without patches to drop too
         target_view, *anchors = inputs
         with torch.no_grad():
             target = self.target_neck(self._features(self.target_backbone, target_view))
@@ -207,32 +168,19 @@ class MSN(BaseSelfSupervisor):
     def _keep(self, view: Tensor) -> Tensor | None:
         if not self.patch_drop:
             return None
-        assert self._step is not None
         rows, columns = self.backbone.token_grid(tuple(view.shape[-2:]))
-        generator = torch.Generator().manual_seed(_seed_from(*self._step, 1))
+        generator = torch.Generator().manual_seed(_seed_from(*self._known_step(), 1))
         if self.patch_drop_mode == 'batch':
             keep = patches_to_keep(rows * columns, self.patch_drop, generator)
         else:
             # Drawn for the global batch, whose sample j * world + rank is sample j of a rank, as
-            # samplers deal them out; so the number of ranks does not change an image's patches.
+            # EpochSampler deals them out: with it, not with one that chooses classes, the number
+            # of ranks does not change an image's patches.
             rank, world = dist.get_dist_info()
             keep = patches_to_keep(rows * columns, self.patch_drop, generator, len(view) * world)[
                 rank::world
             ]
         return keep.to(view.device, non_blocking=True)
-
-    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Sum the losses as MMEngine does, and stop before one that is not finite is used."""
-        total, log_vars = super().parse_losses(losses)
-        if not torch.isfinite(total):
-            step = 'this step' if self._step is None else f'iteration {self._step[1]}'
-            terms = ', '.join(f'{k}={float(v.mean()):g}' for k, v in losses.items())
-            raise UserError(
-                f'the loss is not finite at {step} ({terms}); the weights were left as '
-                'they were and the last checkpoint is good: lower the learning rate, '
-                'lengthen its warm-up or train in full precision'
-            )
-        return total, log_vars
 
 
 def _group_by_size(views: list[Tensor]) -> list[list[Tensor]]:

@@ -1,0 +1,11 @@
+# KITTI/Dist: 28 epochs, a tenth of the learning rate at 8, 16 and 24.
+_base_ = ['./common.py']
+
+num_classes = 4
+train_dataloader = dict(dataset=dict(type='KittiDist', data_root='data/kitti', split='train'))
+val_dataloader = dict(
+    dataset=dict(type='KittiDist', data_root='data/kitti', split='val', test_mode=True)
+)
+test_dataloader = val_dataloader
+param_scheduler = [dict(type='MultiStepLR', by_epoch=True, milestones=[8, 16, 24], gamma=0.1)]
+train_cfg = dict(by_epoch=True, max_epochs=28, val_interval=4)

@@ -1,0 +1,222 @@
+"""Several checkpoints on several downstream tasks, taken up where it stopped."""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mmengine import dist
+from mmengine.device import get_device
+
+from ..errors import UserError, printable
+from .encoder import Encoder, build_encoder
+from .encoder_source import EncoderSource
+from .one_task import FEATURES, PROTOCOLS, ConfigProbe, Evaluation, run_task
+from .report import FORMAT, markdown, summary
+from .tasks import Task
+
+__all__ = ['Present', 'evaluate', 'present_tasks']
+
+RESULTS = 'results.json'
+
+
+@dataclass(frozen=True)
+class Present:
+    """The tasks that can run, and for the others the reason."""
+
+    tasks: list[Task]
+    skipped: list[dict[str, str]]
+
+
+def present_tasks(tasks: Sequence[Task], settings: Evaluation) -> Present:
+    """Which tasks have their data."""
+    found, skipped = [], []
+    for task in tasks:
+        missing = task.missing(settings.root(task))
+        if missing is None:
+            found.append(task)
+        else:
+            skipped.append(dict(task=task.name, reason=f'{printable(missing)} does not exist'))
+    return Present(found, skipped)
+
+
+def evaluate(
+    sources: Sequence[EncoderSource],
+    present: Present,
+    settings: Evaluation,
+    config_probe: ConfigProbe | None = None,
+    said: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Score every checkpoint on every task.
+
+    A finished task has a file ``<out>/<checkpoint>/<task>/results.json``,
+    and is not computed again for the same weights and settings. After each
+    one ``<out>/results.json`` and ``<out>/report.md`` are written anew. What
+    a task raises as a mistake of the user's is reported under 'failed', and
+    the next one begins. Call it on all ranks; the first one writes.
+
+    Args:
+        sources: What to evaluate.
+        present: Tasks with their data.
+        settings: How.
+        config_probe: Trains the linear probe of protocols that have configs.
+        said: Is told the progress, on the first rank.
+
+    Returns:
+        The content of results.json.
+
+    Raises:
+        UserError: If nothing is to be done, or an encoder cannot be loaded.
+    """
+    if not sources or not present.tasks:
+        raise UserError('nothing to evaluate: name a checkpoint, and a task whose data are there')
+    if not dist.is_main_process():
+        said = _silent
+    sources = _named_apart(sources)
+    results: dict[str, Any] = dict(
+        format=FORMAT,
+        protocol=settings.protocol,
+        checkpoints=[],
+        results=[],
+        skipped=present.skipped,
+        failed=[],
+        summary=[],
+    )
+    device = get_device()
+    for source in sources:
+        encoder: Encoder | None = None
+        for number, task in enumerate(present.tasks, 1):
+            where = f'{source.name} [{number}/{len(present.tasks)}] {task.title}'
+            folder = settings.out / source.name / task.name
+            key = _key(source, task, settings)
+            entry = _finished(folder, key)
+            if entry is not None:
+                said(f'{where}: done before')
+            else:
+                if encoder is None:
+                    said(f'{source.name}: {source.path or "random weights"}')
+                    feature = PROTOCOLS[settings.protocol][0]
+                    encoder = build_encoder(source, settings.image_size, feature).to(device)
+                started = time.monotonic()
+                told = _prefixed(said, where)
+                try:
+                    scores = run_task(
+                        source, encoder, task, settings, config_probe, folder, device, told
+                    )
+                except UserError as error:
+                    said(f'{where}: failed: {error}')
+                    failure = dict(checkpoint=source.name, task=task.name, reason=str(error))
+                    results['failed'].append(failure)
+                    continue
+                entry = dict(
+                    key=key,
+                    checkpoint=source.name,
+                    task=task.name,
+                    encoder=type(encoder.backbone).__name__,
+                    image_size=encoder.size,
+                    seconds=round(time.monotonic() - started, 1),
+                    scores=scores,
+                )
+                entry = _of_first_rank(entry)
+                _write(folder / RESULTS, entry)
+                if not settings.keep_features and dist.is_main_process():
+                    shutil.rmtree(folder / FEATURES, ignore_errors=True)
+            _add(results, source, entry)
+            _report(results, settings.out)
+    _report(results, settings.out)
+    return results
+
+
+def _silent(text: str) -> None:
+    pass
+
+
+def _prefixed(said: Callable[[str], None], where: str) -> Callable[[str], None]:
+    return lambda text: said(f'{where}: {text}')
+
+
+def _named_apart(sources: Sequence[EncoderSource]) -> list[EncoderSource]:
+    """The sources with one name each, and none twice."""
+    named: dict[str, EncoderSource] = {}
+    for source in {source.digest: source for source in sources}.values():
+        name, count = source.name, 1
+        while name in named:
+            count += 1
+            name = f'{source.name}-{count}'
+        named[name] = replace(source, name=name)
+    return list(named.values())
+
+
+def _key(source: EncoderSource, task: Task, settings: Evaluation) -> str:
+    """What the result of a task depends on."""
+    model = source.cfg.to_dict().get('model') if source.cfg is not None else source.timm
+    facts = dict(
+        format=FORMAT,
+        weights=source.digest,
+        model=str(model),
+        task=asdict(task),
+        root=str(Path(settings.root(task)).resolve()) if task.folder else '',
+        protocol=settings.protocol,
+        scores=asdict(settings.scores),
+        list=settings.lists.get(task.name, ''),
+        image_size=settings.image_size,
+    )
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _finished(folder: Path, key: str) -> dict[str, Any] | None:
+    """The result of an earlier run, the same on every rank."""
+    entry = None
+    if dist.is_main_process() and (folder / RESULTS).is_file():
+        try:
+            content = json.loads((folder / RESULTS).read_text(encoding='utf-8'))
+            entry = content if content['key'] == key else None
+        except (ValueError, KeyError, TypeError):
+            entry = None  # Not a file of ours, or cut short by hand: computed again.
+    return _of_first_rank(entry)
+
+
+def _of_first_rank(value: Any) -> Any:
+    values = [value]
+    dist.broadcast_object_list(values)
+    return values[0]
+
+
+def _add(results: dict[str, Any], source: EncoderSource, entry: Mapping[str, Any]) -> None:
+    if source.name not in {checkpoint['name'] for checkpoint in results['checkpoints']}:
+        results['checkpoints'].append(
+            dict(
+                name=source.name,
+                path=source.path,
+                sha256=source.digest,
+                group=source.group,
+                seed=source.seed,
+                encoder=entry['encoder'],
+                image_size=entry['image_size'],
+            )
+        )
+    results['results'].append(
+        {key: entry[key] for key in ('task', 'seconds', 'scores', 'key')}
+        | dict(checkpoint=source.name)
+    )
+
+
+def _report(results: dict[str, Any], out: Path) -> None:
+    results['summary'] = summary(results)
+    _write(out / RESULTS, results)
+    if dist.is_main_process():
+        (out / 'report.md').write_text(markdown(results), encoding='utf-8')
+
+
+def _write(path: Path, content: Any) -> None:
+    """Whole or not at all, by the first rank."""
+    if not dist.is_main_process():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'{path.name}.part')
+    part.write_text(json.dumps(content, indent=1), encoding='utf-8')
+    part.replace(path)

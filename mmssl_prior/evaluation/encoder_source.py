@@ -1,0 +1,187 @@
+"""What a user names on the command line as something to evaluate: its config, name and identity."""
+
+import ast
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.utils import import_modules_from_strings
+from torch import Tensor
+
+from ..config import checkpoint_weights, read_checkpoint
+from ..errors import UserError, printable
+
+__all__ = ['EncoderSource', 'literal_config', 'read_source']
+
+TIMM = 'timm:'
+
+
+@dataclass(frozen=True)
+class EncoderSource:
+    """Where an encoder comes from.
+
+    Args:
+        name: Label of its row, unique in a report.
+        path: The checkpoint; empty for random weights.
+        group: What it shares with other seeds of the same run: config and epoch.
+        digest: SHA-256 of the file, or the name of a model without one.
+        cfg: Config of the run, or None for a model of timm.
+        timm: Name of timm's model, or empty.
+        seed: Of the run, if it is known.
+    """
+
+    name: str
+    path: str
+    group: str
+    digest: str
+    cfg: Config | None = None
+    timm: str = ''
+    seed: int | None = None
+
+    def weights(self) -> dict[str, Tensor]:
+        """The checkpoint's weights; empty without one."""
+        if self.timm and self.path:
+            return _timm_weights(self.path)
+        return checkpoint_weights(read_checkpoint(self.path)) if self.path else {}
+
+
+def read_source(spec: str, config: Config | None = None) -> EncoderSource:
+    """Read the argument of a command line.
+
+    Args:
+        spec: A checkpoint of this package or of MMPretrain; ``timm:NAME`` for
+            random weights, ``timm:NAME=FILE`` for those of a local file.
+        config: For a checkpoint without a config of its own.
+
+    Raises:
+        UserError: If the file is missing or unreadable, holds no config and
+            none is given, or timm has no such model.
+    """
+    if spec.startswith(TIMM):
+        return _timm_source(spec)
+    content = read_checkpoint(spec)
+    meta = content.get('meta')
+    meta = meta if isinstance(meta, Mapping) else {}
+    cfg = config or _own_config(meta, spec)
+    # The Runner puts the time behind the config's name.
+    named = re.sub(r'_\d{8}_\d{6}$', '', str(meta.get('experiment_name') or ''))
+    config_name = named or Path(str(cfg.filename or '')).stem or Path(spec).resolve().parent.name
+    epoch = meta.get('epoch')
+    group = f'{config_name} (epoch {epoch})' if epoch is not None else config_name
+    seed = meta.get('seed')
+    return EncoderSource(
+        name=f'{Path(spec).resolve().parent.name}/{Path(spec).stem}',
+        path=str(Path(spec).expanduser()),
+        group=group,
+        digest=_digest(spec),
+        cfg=cfg,
+        seed=seed if isinstance(seed, int) else None,
+    )
+
+
+def _own_config(meta: Mapping, path: str) -> Config:
+    text = meta.get('cfg')
+    if not isinstance(text, str):
+        raise UserError(
+            f'checkpoint {printable(path)}: holds no config (meta.cfg), so its model is unknown; '
+            'give the config that it was trained with: --config FILE'
+        )
+    return Config(literal_config(text, path))
+
+
+def literal_config(text: str, path: str) -> dict[str, Any]:
+    """The values of a config as a checkpoint holds it: literals, lists and ``dict(...)``.
+
+    Nothing is executed but the ``custom_imports`` it names.
+
+    Raises:
+        UserError: If it is something else.
+
+    Example:
+        >>> literal_config("a = dict(b=[1, -2.5], c=None)", 'x.pth')
+        {'a': {'b': [1, -2.5], 'c': None}}
+    """
+    try:
+        values = {
+            target.id: _value(statement.value)
+            for statement in ast.parse(text).body
+            if isinstance(statement, ast.Assign)
+            for target in statement.targets
+            if isinstance(target, ast.Name)
+        }
+    except (SyntaxError, ValueError) as error:
+        raise UserError(
+            f'checkpoint {printable(path)}: the config it holds cannot be read ({error}); give '
+            'the file: --config FILE'
+        ) from error
+    imports = values.get('custom_imports') or {}
+    modules = [name for name in imports.get('imports', ()) if name != 'mmssl_prior']
+    try:
+        import_modules_from_strings(modules, allow_failed_imports=False)
+    except ImportError as error:
+        raise UserError(
+            f'checkpoint {printable(path)}: its config imports {", ".join(modules)}: {error}; '
+            'start from the folder that has them'
+        ) from error
+    return values
+
+
+def _value(node: ast.AST) -> Any:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.args:
+        if node.func.id == 'dict' and all(keyword.arg for keyword in node.keywords):
+            return {str(keyword.arg): _value(keyword.value) for keyword in node.keywords}
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) == 1:
+        kinds = {'float': float, 'set': set, 'tuple': tuple, 'list': list}
+        if node.func.id in kinds and not node.keywords:
+            return kinds[node.func.id](_value(node.args[0]))
+    if isinstance(node, ast.Dict):
+        return {_value(k): _value(v) for k, v in zip(node.keys, node.values) if k is not None}
+    if isinstance(node, (ast.List, ast.Tuple)):
+        items = [_value(item) for item in node.elts]
+        return tuple(items) if isinstance(node, ast.Tuple) else items
+    if isinstance(node, ast.Name) and node.id in ('inf', 'nan'):
+        return float(node.id)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return -_value(node.operand)
+    return ast.literal_eval(node)
+
+
+def _timm_source(spec: str) -> EncoderSource:
+    import timm
+
+    name, _, path = spec.removeprefix(TIMM).partition('=')
+    if not timm.is_model(name):
+        raise UserError(
+            f'{spec}: timm {timm.__version__} has no model {name!r}; timm.list_models lists them'
+        )
+    if path and not Path(path).expanduser().is_file():
+        raise UserError(f'{spec}: checkpoint {printable(path)}: no such file')
+    label = f'{name}/{Path(path).stem}' if path else f'{name}/random'
+    return EncoderSource(
+        label, path, f'timm {name}', _digest(path) if path else f'{spec} random', timm=name
+    )
+
+
+def _timm_weights(path: str) -> dict[str, Tensor]:
+    from timm.models import load_state_dict
+
+    try:
+        state = load_state_dict(str(Path(path).expanduser()), use_ema=False)
+    except Exception as error:  # torch and safetensors each have errors of their own
+        reason = str(error).split('\n')[0]
+        raise UserError(
+            f'checkpoint {printable(path)}: not readable as weights of timm ({reason})'
+        ) from error
+    return {f'timm_model.{key}': value for key, value in state.items()}
+
+
+def _digest(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(Path(path).expanduser(), 'rb') as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
