@@ -11,20 +11,21 @@ from tests.smoke import CONFIGS, ROOT
 
 
 class Course(NamedTuple):
-    """A short training, and the least gain of the linear probe's top-1 (beside what was seen)."""
+    """A short training, and the gain of the linear probe's top-1 that it must exceed."""
 
     epochs: int
     margin: float
 
 
+# Half to two thirds of the gains that were seen, on one CPU core in about a minute each.
 COURSES = dict(
-    data2vec=Course(10, 0.05),
-    mae=Course(12, 0.03),
-    msn=Course(5, 0.05),
-    pmsn=Course(5, 0.05),
-    simclr=Course(4, 0.05),
+    data2vec=Course(8, 0.05),
+    mae=Course(20, 0.06),
+    msn=Course(7, 0.05),
+    pmsn=Course(7, 0.05),
+    simclr=Course(5, 0.08),
     swav=Course(5, 0.05),
-    vicreg=Course(4, 0.05),
+    vicreg=Course(5, 0.08),
 )
 
 
@@ -56,4 +57,6 @@ def test_linear_probe_beats_the_untrained_network(method, tmp_path):
     runner.model.init_weights()
     untrained = probe(runner)
     runner.train()
-    assert probe(runner) > untrained + course.margin
+    learned = probe(runner)
+    print(f'{method}: {untrained:.3f} -> {learned:.3f}')
+    assert learned > untrained + course.margin

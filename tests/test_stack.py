@@ -29,7 +29,7 @@ from mmssl_prior.config import check_arguments
 from tests import test_configs
 from tests.smoke import CONFIGS, ROOT, smoke_config
 
-METHODS = sorted({Path(path).parts[1] for path in CONFIGS})
+METHODS = sorted({Path(path).parts[1] for path in CONFIGS if '/benchmarks/' not in path})
 # The same miniatures.
 data = test_configs.data
 

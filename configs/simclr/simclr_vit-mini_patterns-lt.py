@@ -6,8 +6,9 @@ Optimizer and schedule are those of all small configs here, MSN's (AdamW at
 2e-3, betas 0.9 and 0.999, weight decay 0.04, gradients clipped at 3, three
 epochs of warm-up), not SimCLR's; so are the two views, its large ones.
 
-Result: not yet measured. A trial of 5 of the 30 epochs, one seed, brought the
-linear probe on the test split from 0.471 to 0.619 and k-NN from 0.249 to 0.442.
+Result: not yet measured over its 30 epochs. With max_epochs=5 (SEED=0, three
+quarters of a minute of one CPU core) the linear probe on the test split rises
+from 0.471 to 0.619 and k-NN from 0.249 to 0.443.
 """
 
 _base_ = [

@@ -112,7 +112,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         model = MODELS.build(cfg.model)
         print('\nThe encoder in a config of MMPretrain:\n')
-        print(encoder_config(model, cfg.model.backbone, args.checkpoint))
+        pool = cfg.model.get('pool')
+        print(encoder_config(model, cfg.model.backbone, args.checkpoint, pool))
 
     return run_guarded(
         body, lambda: 'interrupted; the same command continues where this one stopped'

@@ -25,6 +25,7 @@ from mmssl_prior.cli.options import (
 from mmssl_prior.config import (
     check_arguments,
     check_checkpoints,
+    check_classes,
     check_data_roots,
     package_root,
     warn_of_schedules,
@@ -97,6 +98,7 @@ def train(cfg: Config) -> None:
             f'{local_batch_size(loader)} on each rank with drop_last: lower '
             'train_dataloader.batch_size'
         )
+    check_classes(runner)
     runner.train()
 
 

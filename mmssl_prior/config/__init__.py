@@ -8,6 +8,7 @@ from .checkpoints import (
     checkpoint_weights,
     read_checkpoint,
 )
+from .classes import check_classes
 from .data_roots import check_data_roots
 from .loading import load_config
 from .overrides import apply_overrides, parse_overrides
@@ -19,6 +20,7 @@ __all__ = [
     'check_arguments',
     'check_checkpoint',
     'check_checkpoints',
+    'check_classes',
     'check_complete',
     'check_data_roots',
     'checkpoint_weights',

@@ -136,6 +136,8 @@ def _check_typed(path: str, node: Mapping, registries: list[Registry], scope: st
     for place, taken in TAKEN_AT:
         if re.search(place, path):
             keys -= taken
+    if kind == 'TIMMBackbone':
+        _check_timm_name(path, node)
     results = [(item, *_takes(item, keys)) for item in items]
     item, unknown, accepted = min(results, key=lambda result: len(result[1]))
     if unknown and accepted is not None:
@@ -145,6 +147,23 @@ def _check_typed(path: str, node: Mapping, registries: list[Registry], scope: st
             takes = ', '.join(sorted(accepted)) or 'none'
             hint = f' (it takes: {takes}); {_remedy(path)}'
         raise UserError(f'{path}: {getattr(item, "__name__", kind)} has no argument {key!r}{hint}')
+
+
+def _check_timm_name(path: str, node: Mapping) -> None:
+    """MMPretrain's class hands the name to timm, whose error has no place."""
+    name = node.get('model_name')
+    # A name with a scheme ('hf-hub:') is looked up elsewhere.
+    if not isinstance(name, str) or ':' in name:
+        return
+    try:
+        import timm
+    except ImportError:
+        return
+    if not timm.is_model(name):
+        raise UserError(
+            f'{path}: timm {timm.__version__} has no model {name!r}'
+            f'{_meant(name, timm.list_models())}; timm.list_models() lists the names'
+        )
 
 
 def _with_type(name: str, value: Any) -> Any:

@@ -20,6 +20,7 @@ from mmengine.runner.checkpoint import _load_checkpoint
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from mmssl_prior.config.schedules import warn_of_restored_schedules
 from mmssl_prior.errors import UserError
 
 __all__ = [
@@ -83,13 +84,18 @@ def _unfit(expected: Mapping[str, torch.Size], state: Mapping[str, Tensor]) -> l
     ]
 
 
-def check_resume(model: nn.Module, path: str | Path) -> None:
+def check_resume(model: nn.Module, path: str | Path, cfg: Config | None = None) -> None:
     """Raises unless every weight of the model is in the checkpoint, with its shape.
+
+    With a config it warns of schedules that the checkpoint will bring in place of the config's.
 
     Raises:
         UserError: If the file is missing or unreadable, or a weight is missing or differs.
     """
-    unfit = _unfit(_shapes(model), _read(str(path), 'resume'))
+    content = read_checkpoint(str(path), 'resume')
+    if cfg is not None:
+        warn_of_restored_schedules(cfg, content, str(path))
+    unfit = _unfit(_shapes(model), checkpoint_weights(content))
     if unfit:
         raise UserError(
             f'resume {path}: {len(unfit)} weights of the model are missing in the checkpoint or '
@@ -139,7 +145,8 @@ def check_complete(
         raise UserError(
             f'checkpoint {path}: {len(unfit)} weights of the model are missing in it or of another '
             f'shape there, and would be evaluated as they are initialised: {_examples(unfit, 5)}; '
-            'give a checkpoint of a run of this config'
+            'give a checkpoint of a run of this config; the config of a run with its --cfg-options '
+            'lies in its work dir'
         )
 
 
@@ -214,7 +221,7 @@ def check_checkpoints(model: nn.Module, cfg: Config) -> None:
     if cfg.get('resume'):
         path = path or find_latest_checkpoint(cfg.work_dir)
         if path:
-            check_resume(inner, path)
+            check_resume(inner, path, cfg)
     elif path:
         check_checkpoint(inner, path, what='load_from')
     for name, module, init in _pretrained(inner):

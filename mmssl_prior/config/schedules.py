@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-__all__ = ['warn_of_schedules']
+__all__ = ['warn_of_restored_schedules', 'warn_of_schedules']
+
+# Those that keep the length that they are built with.
+FOLLOWING = 'WarmupCosineParamScheduler'
 
 
 def _last_end(schedules: list[Mapping]) -> float:
@@ -41,3 +44,38 @@ def warn_of_schedules(cfg: Config) -> None:
         logger='current',
         level=logging.WARNING,
     )
+
+
+def warn_of_restored_schedules(cfg: Config, checkpoint: Mapping, path: str) -> None:
+    """Warns, in one line, where a checkpoint brings schedules of another length than the config's.
+
+    MMEngine's schedules take their ``end`` from the checkpoint, whatever the
+    config says, and stay where they are after it.
+
+    Args:
+        cfg: A config, with the command line applied.
+        checkpoint: Content of the checkpoint that a resumed run takes up.
+        path: Where it lies, for the message.
+    """
+    schedules, saved = cfg.get('param_scheduler') or [], checkpoint.get('param_schedulers')
+    schedules = [schedules] if isinstance(schedules, Mapping) else schedules
+    meta = checkpoint.get('meta') or {}
+    epochs = (cfg.get('train_cfg') or {}).get('max_epochs')
+    if not isinstance(saved, list) or len(saved) != len(schedules) or not meta.get('epoch'):
+        return
+    steps = meta['iter'] / meta['epoch']
+    for item, state in zip(schedules, saved):
+        asked = item.get('end', epochs)
+        # The names of several optimizers' schedules, or steps that nothing says in epochs.
+        if asked is None or not item.get('by_epoch', True) or FOLLOWING in str(item.get('type')):
+            continue
+        kept = state['end'] if state['by_epoch'] else state['end'] / steps
+        if abs(kept - asked) > 0.5:
+            print_log(
+                f'resume {path}: its {item["type"]} ends at epoch {kept:.0f} and keeps that, '
+                f'though the config says {asked}: after it the value stays as it is. For another '
+                'length start a new run from its weights with load_from',
+                logger='current',
+                level=logging.WARNING,
+            )
+            return

@@ -1,5 +1,6 @@
 """Images without labels, wherever they lie below a folder."""
 
+import os
 import os.path as osp
 
 from mmpretrain.datasets import CustomDataset
@@ -10,6 +11,11 @@ from .folder_scan import IMAGE_EXTENSIONS, FolderScan, scan_folder
 from .skip_undecodable import SkipUndecodable
 
 __all__ = ['ImageFolder']
+
+REMEDY = (
+    'set data_root of the dataset (in a training DATA_ROOT=PATH before the command, or '
+    '--cfg-options train_dataloader.dataset.data_root=PATH; in an export --data PATH)'
+)
 
 
 @DATASETS.register_module()
@@ -33,7 +39,8 @@ class ImageFolder(SkipUndecodable, CustomDataset):
 
     Raises:
         UserError: If the folder does not exist, cannot be read or holds no
-            image, or paths of the annotation file do not exist.
+            image, or the annotation file cannot be read or has paths that do
+            not exist.
     """
 
     scan: FolderScan | None = None
@@ -52,20 +59,21 @@ class ImageFolder(SkipUndecodable, CustomDataset):
         """Find the images."""
         folder = self.img_prefix
         if not osp.isdir(folder):
-            raise UserError(
-                f'ImageFolder: {_absolute(folder)} is not a folder: set data_root of the dataset'
-            )
+            raise UserError(f'ImageFolder: {_absolute(folder)} is not a folder: {REMEDY}')
         if self.ann_file:
             return self._listed()
         # In an order of our own: an index must mean the same image on all ranks.
         scan = scan_folder(folder, self.extensions)
         self.scan = scan._replace(images=[])
+        for path, reason in scan.unreadable:
+            if path == os.fspath(folder):
+                raise UserError(f'ImageFolder: {_absolute(folder)} cannot be read: {reason}')
         if not scan.images:
             skipped = self.scan.skipped()
             raise UserError(
                 f'ImageFolder: no image below {_absolute(folder)} (looked for '
                 f'{", ".join(sorted(self.extensions))}'
-                f'{f"; found {skipped}" if skipped else ""}): set data_root of the dataset'
+                f'{f"; found {skipped}" if skipped else ""}): {REMEDY}'
             )
         return [dict(img_path=path) for path in scan.images]
 
@@ -76,7 +84,13 @@ class ImageFolder(SkipUndecodable, CustomDataset):
                 f'ImageFolder: ann_file {printable(self.ann_file)} is not a file: expected one '
                 'path a line, relative to the folder'
             )
-        data_list = super().load_data_list()
+        try:
+            data_list = super().load_data_list()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, 'strerror', None) or 'not UTF-8'
+            raise UserError(
+                f'ImageFolder: ann_file {printable(self.ann_file)} cannot be read: {reason}'
+            ) from error
         missing = [info['img_path'] for info in data_list if not osp.isfile(info['img_path'])]
         if missing:
             raise UserError(

@@ -11,6 +11,7 @@ from .transforms.load_image import UndecodableImage
 
 __all__ = ['SkipUndecodable']
 
+NAMED = 3  # of the images that an error names
 REPLACEMENT = 1  # a stream of its own, apart from those of the views
 
 
@@ -53,10 +54,12 @@ class SkipUndecodable(BaseDataset):
                 current = self.replacement(idx, attempt, set(failed))
             else:
                 return _noted(sample, tuple(failed.values()))
-        files = ', '.join(f'{printable(path)} ({reason})' for path, reason in failed.values())
+        named = list(failed.values())[:NAMED]
+        files = ', '.join(f'{printable(path)} ({reason})' for path, reason in named)
+        more = f' and {len(failed) - NAMED} more' if len(failed) > NAMED else ''
         raise UserError(
             f'{len(failed)} images drawn in a row cannot be decoded; restore '
-            f'them or check data_root: {files}'
+            f'them or check data_root: {files}{more}'
         )
 
     def replacement(self, idx, attempt, failed):

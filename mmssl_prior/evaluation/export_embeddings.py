@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,16 +75,17 @@ def export_embeddings(
         at which an interrupted export was taken up (0: at the start).
 
     Raises:
-        UserError: If the folder holds another export, no image can be
-            decoded, or the pipeline gives several views.
+        UserError: If the folder holds another export or cannot be written, no
+            image can be decoded, or the pipeline gives several views.
     """
     out = Path(out)
-    if (out / NAMES[0]).exists():
-        raise UserError(f'{out / NAMES[0]} exists: remove it or name another folder')
     paths = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
-    digest = hashlib.sha256('\0'.join([*identity, *map(printable, paths)]).encode()).hexdigest()
-    out.mkdir(parents=True, exist_ok=True)
-    writer = _Writer(out, digest)
+    digest = hashlib.sha256('\0'.join([*identity, *map(_stamp, paths)]).encode()).hexdigest()
+    with _writable(out):
+        if (out / NAMES[0]).exists():
+            raise UserError(f'{out / NAMES[0]} exists: remove it or name another folder')
+        out.mkdir(parents=True, exist_ok=True)
+        writer = _Writer(out, digest)
     start = writer.images
     loader = DataLoader(
         Subset(ImagesInOrder(dataset), range(start, len(paths))),
@@ -98,9 +100,32 @@ def export_embeddings(
     finally:
         writer.close()
     if not writer.rows:
+        # The list of what was skipped stays; the same command starts anew.
+        (out / STATE).unlink()
         raise UserError(f'none of {len(paths)} images can be decoded: {out / NAMES[2]}.part')
-    writer.finish()
+    with _writable(out):
+        writer.finish()
     return Export(writer.rows, writer.width, writer.images - writer.rows, start)
+
+
+@contextmanager
+def _writable(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f'{printable(out)} cannot be written: {error.strerror or error}: name another folder, '
+            'or make room there'
+        ) from error
+
+
+def _stamp(path: str) -> str:
+    """A file's name, and what changes when it is replaced."""
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return printable(path)
+    return f'{printable(path)} {stat.st_size} {stat.st_mtime_ns}'
 
 
 @torch.no_grad()
@@ -126,7 +151,8 @@ def _write_batch(model: Any, batch: list, names: list[str], writer: '_Writer') -
         rows.append((writer.rows + row, name, *extra))
         row += 1
     columns = ('row', 'path') if prototypes is None else ('row', 'path', 'prototype', 'log_prob')
-    writer.write(features, rows, columns, skipped, len(batch))
+    with _writable(writer.out):
+        writer.write(features, rows, columns, skipped, len(batch))
 
 
 def _prototypes(model: Any, features: Tensor) -> tuple[list, list] | None:
@@ -156,8 +182,12 @@ class _Writer:
         path = self.out / STATE
         if not path.is_file():
             return fresh
-        state = json.loads(path.read_text())
-        if state['digest'] != self.digest:
+        try:
+            state = json.loads(path.read_text())
+            whose = [state[name] for name in fresh][0]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f'{printable(path)} is damaged: remove it to start anew') from error
+        if whose != self.digest:
             raise UserError(
                 f'{self.out} holds an unfinished export of other images or of another checkpoint '
                 f'or config: remove {path} to start anew, or name another folder'

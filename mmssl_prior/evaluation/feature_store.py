@@ -17,7 +17,7 @@ from ..errors import UserError, printable
 from ..models.classifiers import trunk_features
 from .chunk_rows import ChunkRows, Forward
 from .feature_files import LABELS, complete, extract, finish, prepare
-from .features import Features
+from .features import Features, evaluated_backbone
 from .identity import dataset_digest, module_digest, pipeline_text
 
 __all__ = ['FeatureStore']
@@ -77,8 +77,7 @@ class FeatureStore(NamedTuple):
             model: Has MMEngine's ``data_preprocessor``.
             dataset: Of MMEngine, with a deterministic single-view pipeline.
             features: Names of :func:`mmssl_prior.models.trunk_features`.
-            backbone: Part of the model; its ``target_backbone`` or
-                ``backbone`` by default.
+            backbone: Part of the model; the one that it evaluates by default.
             forward: From preprocessed images to features (B, D) by name, in
                 place of the names' meaning; then all of the model counts as
                 the network.
@@ -101,7 +100,7 @@ class FeatureStore(NamedTuple):
             raise UserError(f'{name}: needs images, features, batch_size >= 1 and chunk >= 1')
         if forward is None:
             preprocessor: Any = model.data_preprocessor
-            trunk: Any = backbone or getattr(model, 'target_backbone', None) or model.backbone
+            trunk: Any = backbone or getattr(model, evaluated_backbone(model))
             network = module_digest(trunk) + module_digest(preprocessor)
             forward = _Trunk(trunk, features)
         else:

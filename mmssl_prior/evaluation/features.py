@@ -17,6 +17,7 @@ from ..errors import UserError
 
 __all__ = [
     'Features',
+    'evaluated_backbone',
     'evaluation_mode',
     'extract_features',
     'labels_of',
@@ -68,6 +69,11 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+def evaluated_backbone(model: nn.Module) -> str:
+    """Name of the part whose features a model evaluates: ``backbone`` unless it says otherwise."""
+    return getattr(model, 'evaluated_backbone', 'backbone')
 
 
 @torch.no_grad()

@@ -20,8 +20,12 @@ from mmssl_prior.errors import UserError
 from mmssl_prior.evaluation import export_embeddings as module
 from mmssl_prior.evaluation.encoder_config import encoder_config
 from mmssl_prior.evaluation.export_embeddings import NAMES, export_embeddings
+from mmssl_prior.evaluation.features import evaluated_backbone
+from tests.models.masked import DATA2VEC
 from tests.smoke import ROOT
 
+ARCH = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=32)
+TIMM = dict(model_name='vit_tiny_patch16_224', img_size=32, embed_dim=24, depth=1, num_heads=2)
 NOT_UTF8 = os.fsdecode(b'caf\xe9.png')
 SMALL = """
 _base_ = [{base!r}]
@@ -234,10 +238,53 @@ def test_nothing_is_overwritten_and_nothing_half_loaded(run, tmp_path, model):
 
 
 def test_no_image_can_be_decoded(run, folder):
-    for path in folder.rglob('*.*g'):
+    whole = {path: path.read_bytes() for path in folder.rglob('*.*g')}
+    for path in whole:
         path.write_bytes(b'no image')
     status, said = run()
     assert status == 1 and 'none of 11 images can be decoded' in said.err
+    # With good images the same command exports them.
+    for path, content in whole.items():
+        path.write_bytes(content)
+    assert run()[0] == 0
+
+
+@pytest.mark.parametrize('kind', ['file', 'below a file'])
+def test_a_folder_that_cannot_be_written(run, tmp_path, kind):
+    (tmp_path / 'taken').write_text('')
+    out = 'taken' if kind == 'file' else 'taken/out'
+    status, said = run(out=out)
+    assert status == 1 and f'{out} cannot be written: ' in said.err
+    assert 'name another folder' in said.err and 'Traceback' not in said.err
+
+
+def test_a_full_disk(run, monkeypatch):
+    def full(*args):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(module._Writer, 'write', full)
+    status, said = run()
+    assert status == 1 and 'out cannot be written: No space left on device: name' in said.err
+
+
+def test_other_files_of_the_same_names_are_another_export(run, folder, tmp_path, monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module._Writer, 'finish', interrupted)
+        assert run()[0] == 130
+    Image.new('RGB', (50, 40)).save(folder / '0.png')
+    status, said = run()
+    assert status == 1 and 'unfinished export of other images' in said.err
+
+
+@pytest.mark.parametrize('content', ['{"digest"', '[]', '{"digest": "0"}'])
+def test_a_damaged_note(run, tmp_path, content):
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out' / 'export.part.json').write_text(content)
+    status, said = run()
+    assert status == 1 and 'export.part.json is damaged: remove it to start anew' in said.err
 
 
 def test_pipelines():
@@ -286,6 +333,41 @@ def test_encoders_of_other_kinds():
     assert scope['backbone'] == conv
 
 
+@pytest.mark.parametrize(
+    ('backbone', 'pool', 'neck', 'imports'),
+    [
+        (dict(type='ResNet', depth=18), None, dict(type='GlobalAveragePooling'), False),
+        (
+            dict(type='Data2VecViT', arch=ARCH, img_size=32, patch_size=8),
+            None,
+            dict(type='GlobalAveragePooling'),
+            True,
+        ),
+        (
+            dict(type='TIMMBackbone', **TIMM),
+            dict(type='TokenPool', mode='avg'),
+            dict(type='TokenPool', mode='avg'),
+            True,
+        ),
+    ],
+    ids=['maps', 'tokens-as-map', 'tokens'],
+)
+def test_the_neck_that_a_head_needs(backbone, pool, neck, imports):
+    """With it, the features are vectors, as in the evaluation."""
+    model = torch.nn.Module()
+    init_default_scope('mmpretrain')
+    model.backbone = MODELS.build(backbone)
+    scope = {}
+    exec(encoder_config(model, backbone, 'a.pth', pool), scope)
+    assert scope['neck'] == neck and ('custom_imports' in scope) == imports
+    scope['backbone'].pop('init_cfg')
+    assert scope['backbone'] == backbone and model.backbone.training
+    elsewhere = MODELS.build(
+        dict(type='ImageClassifier', backbone=scope['backbone'], neck=scope['neck'])
+    )
+    assert elsewhere.extract_feat(torch.zeros(2, 3, 32, 32))[-1].ndim == 2
+
+
 def test_the_script(config, tmp_path):
     result = subprocess.run(
         [sys.executable, str(ROOT / 'tools/export_embeddings.py'), str(config), 'gone.pth']
@@ -296,3 +378,19 @@ def test_the_script(config, tmp_path):
     )
     assert result.returncode == 1
     assert result.stderr.startswith('error: ') and 'no image below' in result.stderr
+
+
+def test_the_network_that_is_evaluated_is_the_one_to_use_elsewhere():
+    """data2vec has a target network as MSN has, but evaluates the trained one."""
+    model = MODELS.build(DATA2VEC)
+    model.eval()
+    scope = {}
+    exec(encoder_config(model, DATA2VEC['backbone'], 'a.pth'), scope)
+    assert scope['backbone']['init_cfg']['prefix'] == 'backbone.'
+    image = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        torch.nn.init.zeros_(model.target_backbone.patch_embed.projection.weight)
+        expected = model.extract_feat(image)
+        torch.testing.assert_close(
+            getattr(model, evaluated_backbone(model))(image)[-1].mean((2, 3)), expected
+        )

@@ -331,3 +331,16 @@ def test_alarms_over_all_stock_configs_are_the_known_ones():
                 unexplained.append(f'{name}: {error}')
     assert not unexplained, '\n'.join(unexplained)
     assert count > 400, f'only {count} configs were read'
+
+
+def test_a_name_that_timm_does_not_know():
+    def config(name):
+        backbone = dict(type='TIMMBackbone', model_name=name)
+        return Config(dict(default_scope='mmpretrain', model=dict(type='MSN', backbone=backbone)))
+
+    check_arguments(config('resnet18'))
+    check_arguments(config('vit_tiny_patch16_224.augreg_in21k'))
+    check_arguments(config('hf-hub:someone/something'))
+    message = r"^model\.backbone: timm .* has no model 'resnet17x' \(did you mean 'resnet\w+'"
+    with pytest.raises(UserError, match=message):
+        check_arguments(config('resnet17x'))

@@ -1,12 +1,21 @@
 """One warning where the schedules do not end with the training, and none on configs as shipped."""
 
 import logging
+import re
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 
-from mmssl_prior.config import apply_overrides, load_config, parse_overrides, warn_of_schedules
+from mmssl_prior.config import (
+    apply_overrides,
+    check_checkpoints,
+    load_config,
+    parse_overrides,
+    warn_of_schedules,
+)
+from mmssl_prior.config.schedules import warn_of_restored_schedules
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 MAIN = CONFIGS / 'pmsn' / 'pmsn_vit-b16_inat18.py'
@@ -81,3 +90,50 @@ def test_last_end(schedules, warned, warnings):
 def test_no_epochs(train_cfg, warnings):
     cfg = Config(dict(train_cfg=train_cfg, param_scheduler=[dict(type='StepLR', end=30)]))
     assert warnings(cfg) == []
+
+
+@pytest.mark.parametrize(
+    ('item', 'state', 'expected'),
+    [
+        (dict(end=9), dict(end=36, by_epoch=False), None),  # 4 steps an epoch: 9 epochs
+        (dict(end=12), dict(end=36, by_epoch=False), 'ends at epoch 9 .* the config says 12'),
+        (dict(end=12), dict(end=9, by_epoch=True), 'ends at epoch 9 .* the config says 12'),
+        (dict(), dict(end=36, by_epoch=False), 'ends at epoch 9 .* the config says 20'),
+        (dict(by_epoch=False, end=99), dict(end=36, by_epoch=False), None),
+        (dict(type='WarmupCosineParamScheduler'), dict(end=36, by_epoch=False), None),
+    ],
+)
+def test_schedules_that_a_checkpoint_brings(monkeypatch, item, state, expected):
+    """MMEngine restores their length; said when a run is resumed."""
+    lines = []
+    monkeypatch.setattr(
+        'mmssl_prior.config.schedules.print_log',
+        lambda message, logger, level: lines.append(message),
+    )
+    cfg = Config(
+        dict(
+            train_cfg=dict(max_epochs=20),
+            param_scheduler=[dict(dict(type='CosineAnnealingLR'), **item)],
+        )
+    )
+    content = dict(meta=dict(epoch=2, iter=8), param_schedulers=[state])
+    warn_of_restored_schedules(cfg, content, 'a.pth')
+    if expected is None:
+        assert lines == []
+    else:
+        (line,) = lines
+        assert re.search(f'^resume a.pth: its CosineAnnealingLR {expected}', line)
+    warn_of_restored_schedules(cfg, dict(state_dict={}), 'a.pth')
+    assert len(lines) == (expected is not None)
+
+
+def test_a_resumed_run_is_checked(monkeypatch, tmp_path):
+    """By the check of its checkpoint, before the Runner trains."""
+    seen, path = [], tmp_path / 'epoch_1.pth'
+    torch.save(dict(state_dict={}, meta={}), path)
+    monkeypatch.setattr(
+        'mmssl_prior.config.checkpoints.warn_of_restored_schedules',
+        lambda *arguments: seen.append(arguments[2]),
+    )
+    check_checkpoints(torch.nn.ReLU(), Config(dict(resume=True, load_from=str(path))))
+    assert seen == [str(path)]

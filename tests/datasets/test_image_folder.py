@@ -92,7 +92,7 @@ def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
 
 
 def test_a_missing_and_an_empty_folder(tmp_path):
-    with pytest.raises(UserError, match='nowhere is not a folder: set data_root'):
+    with pytest.raises(UserError, match='nowhere is not a folder: set data_root .*DATA_ROOT='):
         build(tmp_path / 'nowhere')
     (tmp_path / 'empty').mkdir()
     with pytest.raises(UserError, match=r'no image below .*empty \(looked for .bmp.*\): set'):
@@ -101,6 +101,22 @@ def test_a_missing_and_an_empty_folder(tmp_path):
     (tmp_path / 'empty' / 'b.png').write_text('')
     with pytest.raises(UserError, match=r'found 1 .pdf, 1 of zero bytes \(.*b.png\)'):
         build(tmp_path / 'empty')
+
+
+def test_without_permission(tmp_path, monkeypatch):
+    """The folder itself, or the list: said without the fourteen extensions."""
+    save(tmp_path / 'a.png')
+    (tmp_path / 'list.txt').write_text('a.png\n')
+
+    def denied(*args):
+        raise PermissionError(13, 'Permission denied')
+
+    monkeypatch.setattr('mmssl_prior.datasets.folder_scan.os.scandir', denied)
+    with pytest.raises(UserError, match=f'{tmp_path.name}/? cannot be read: Permission denied$'):
+        build(tmp_path)
+    monkeypatch.setattr('mmpretrain.datasets.custom.list_from_file', denied)
+    with pytest.raises(UserError, match='ann_file .*list.txt cannot be read: Permission denied$'):
+        build(tmp_path, ann_file='list.txt')
 
 
 def test_a_list_of_paths(tmp_path):
@@ -117,6 +133,9 @@ def test_a_list_of_paths(tmp_path):
         build(tmp_path, ann_file='list.txt')
     with pytest.raises(UserError, match='ann_file .*gone.txt is not a file'):
         build(tmp_path, ann_file='gone.txt')
+    (tmp_path / 'list.txt').write_bytes(b'caf\xe9.png\n')
+    with pytest.raises(UserError, match='ann_file .*list.txt cannot be read: not UTF-8'):
+        build(tmp_path, ann_file='list.txt')
     (tmp_path / 'list.txt').write_text('')
     with pytest.raises(UserError, match='names no image'):
         build(tmp_path, ann_file='list.txt')

@@ -163,4 +163,5 @@ def test_nothing_decodable(tmp_path, counts):
         'restore them or check data_root: /',
     ) as error:
         data[0]
-    assert str(error.value).count('.jpg') == number and '\n' not in str(error.value)
+    assert str(error.value).count('.jpg') == 3 and '\n' not in str(error.value)
+    assert str(error.value).endswith(' and 7 more') == (number == 10)

@@ -2,16 +2,17 @@
 
 import os
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from PIL import Image
 
 from mmssl_prior.datasets import ImageFolder
 from mmssl_prior.engine.hooks import DataSummaryHook
-from mmssl_prior.engine.hooks.data_summary_hook import _plan
+from mmssl_prior.engine.hooks.data_summary_hook import _plan, _resumed
 from mmssl_prior.engine.step_probe import StepTime, untouched
 from mmssl_prior.errors import UserError
 from tests.engine.toy_folder import Numbers, ToyMSN, runner_config
@@ -114,8 +115,18 @@ def test_resumed_training_has_one_line(tmp_path):
         train_cfg=dict(type='StepBudgetTrainLoop', max_epochs=3),
     )
     text = lines_of(tmp_path / 'run2')
-    assert 'Resumed at step 5 of 15: 10 steps remain of 3 epochs of 5' in text
+    assert 'Resumed after epoch 1 of 3, at step 5: 2 epochs of 5 steps remain, 10 steps' in text
     assert 'Before training' not in text
+
+
+def test_resumed_with_fewer_images_or_by_steps():
+    """An epoch is done after 8 steps, and has 4 now."""
+    loop = object.__new__(EpochBasedTrainLoop)
+    loop.dataloader = range(4)
+    runner = SimpleNamespace(train_loop=loop, epoch=1, max_epochs=2, iter=8, max_iters=8)
+    assert _resumed(runner).endswith('1 of 2, at step 8: 1 epochs of 4 steps remain, 4 steps')
+    by_steps = SimpleNamespace(train_loop=SimpleNamespace(), iter=8, max_iters=12)
+    assert _resumed(by_steps) == 'Resumed at step 8 of 12: 4 steps remain'
 
 
 def test_a_folder(tmp_path):

@@ -148,6 +148,52 @@ class Stop(Hook):
         runner.train_loop.stop_training = True
 
 
+def released(t, length, warmup):
+    """Learning rate and weight decay at step t of a training of a length."""
+    lr = 1e-2 * (0.2 + 0.8 * t / warmup)
+    if t >= warmup:
+        x = (t - warmup) / (1.25 * length - warmup)
+        lr = 1e-6 + (1e-2 - 1e-6) * (1 + math.cos(math.pi * x)) / 2
+    return lr, 0.4 - 0.36 * (1 + math.cos(math.pi * t / (1.25 * length))) / 2
+
+
+@pytest.mark.parametrize(
+    ('images', 'max_epochs', 'finished', 'length'),
+    [
+        (16, None, False, 4 + 2 * 8),  # the folder grew: two epochs of 8 remain of the planned 3
+        (4, None, False, 4 + 2 * 2),  # it shrank
+        (8, 7, False, 28),
+        (8, 2, True, 8),  # a training of one epoch that was over
+        (16, 2, True, 4 + 8),
+    ],
+)
+def test_schedules_of_a_resumed_training_end_where_it_does(
+    tmp_path, images, max_epochs, finished, length
+):
+    """From the step where they were, by closed forms over the new length; the first has 4."""
+    param_scheduler = Config.fromfile(ROOT / CONFIG).param_scheduler
+    arguments = runner_config(
+        tmp_path, length=8, param_scheduler=param_scheduler, custom_hooks=[TARGET, Stop()]
+    )
+    arguments['train_cfg'] = dict(arguments['train_cfg'], max_epochs=1 if finished else None)
+    Runner(**arguments).train()
+    seen = Values()
+    again = runner_config(
+        tmp_path,
+        length=images,
+        resume=True,
+        param_scheduler=param_scheduler,
+        custom_hooks=[TARGET, seen],
+    )
+    again['train_cfg'] = dict(again['train_cfg'], max_epochs=max_epochs)
+    runner = Runner(**again)
+    runner.train()
+    assert runner.iter == runner.max_iters == length and len(seen.values) == length - 4
+    for t, values in enumerate(seen.values, 4):
+        assert values == pytest.approx(released(t, length, length / 10), rel=1e-9), t
+        assert runner.model.momenta[t - 4] == pytest.approx(0.996 + 0.004 * t / (1.25 * length))
+
+
 @pytest.mark.parametrize('max_epochs', [None, 7])
 def test_resume_keeps_the_number_of_epochs(tmp_path, max_epochs):
     """Twelve steps: 3 epochs of 4. Twice the images would be 2 of 8."""
@@ -161,7 +207,7 @@ def test_resume_keeps_the_number_of_epochs(tmp_path, max_epochs):
     assert second.train_loop.max_epochs == (max_epochs or 2)
     second.train()
     assert second.epoch == second.max_epochs == (max_epochs or 3)
-    assert second.max_iters == 8 * (max_epochs or 3)
+    assert second.iter == second.max_iters == 4 + 8 * ((max_epochs or 3) - 1)
 
 
 def scheduler(values=(1.0, 0.0), **kwargs):
@@ -206,9 +252,24 @@ def test_bad_arguments_of_the_schedule(kwargs, message):
         scheduler(end=10, **kwargs)
 
 
-def test_state_survives_a_resume():
-    _, schedule = scheduler(end=10)
-    _, other = scheduler(end=99)
+def test_state_survives_a_resume_and_the_length_is_the_new_one():
+    optimizer, schedule = scheduler(end=10, warmup=3)
+    for _ in range(4):
+        optimizer.step()
+        schedule.step()
+    _, other = scheduler(end=99, warmup=3)
     other.load_state_dict(schedule.state_dict())
     assert isinstance(other, WarmupCosineParamScheduler)
-    assert (other.end, other.period, other.warmup) == (10, 12.5, 0)
+    assert (other.last_step, other.base_values) == (4, [1.0, 0.0])
+    assert (other.end, other.period, other.warmup) == (99, 123.75, 3)
+
+
+def test_an_end_of_its_own_is_left_alone_and_a_schedule_by_epochs_follows(tmp_path):
+    loop = build(640, max_epochs=3)
+    _, own = scheduler(end=10, by_epoch=False)
+    _, epochs = scheduler(end=3)
+    loop.runner.param_schedulers = dict(first=[own], second=[epochs])
+    loop._epoch, loop._iter = 1, 5
+    loop._resume_with(6)
+    assert (own.end, epochs.end, epochs.period) == (10, 6, 7.5)
+    assert loop.max_iters == 5 + 5 * 10

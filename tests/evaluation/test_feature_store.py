@@ -126,7 +126,8 @@ def test_equals_a_plain_loop_and_is_opened_again(tmp_path):
     assert count.images == 0 and again == store
     torch.testing.assert_close(again.features('cls').features, expected['cls'])
     half = store_of(tmp_path, model, data, dtype='float16').features('cls').features
-    assert half.dtype == torch.float16 and torch.equal(half, expected['cls'].half())
+    assert half.dtype == torch.float16
+    torch.testing.assert_close(half.float(), expected['cls'], rtol=1e-3, atol=1e-4)
     with pytest.raises(UserError, match="holds cls, pool4, not 'avg'"):
         store.features('avg')
 
@@ -400,7 +401,9 @@ def test_two_ranks(tmp_path):
     (folder,) = (tmp_path / 'two').iterdir()
     assert folder.name == single.folder.name
     for name in (*NAMES, 'labels'):
-        assert (folder / f'{name}.npy').read_bytes() == (single.folder / f'{name}.npy').read_bytes()
+        ours, theirs = (np.load(place / f'{name}.npy') for place in (folder, single.folder))
+        # To rounding: ranks may have another number of threads.
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
     assert json.loads((folder / 'manifest.json').read_text()) == single.manifest
     from mmssl_prior.evaluation import ProbeRecipe, probe_features
 

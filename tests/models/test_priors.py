@@ -46,10 +46,21 @@ def array(value):
     return write
 
 
+def archive(path):
+    with open(path, 'wb') as file:
+        np.savez(file, np.ones(3))
+
+
+def cut(path):
+    array(np.ones(3))(path)
+    path.write_bytes(path.read_bytes()[:-4])
+
+
 def text(content):
     return lambda path: path.write_text(content)
 
 
+@pytest.mark.filterwarnings('error')
 @pytest.mark.parametrize(
     ('name', 'write', 'message'),
     [
@@ -57,9 +68,13 @@ def text(content):
         ('folder.npy', lambda path: path.mkdir(), 'the file is a folder'),
         ('counts.json', text('[3, 1]'), "unknown extension '.json'"),
         ('words.txt', text('four\nnine\n'), 'four'),
-        ('empty.npy', text(''), 'No data left'),
-        ('text.npy', text('3\n1\n'), 'pickle'),
-        ('object.npy', array(np.array([{}, None], dtype=object)), 'allow_pickle'),
+        ('empty.npy', text(''), 'the file is empty'),
+        ('empty.txt', text(''), r'shape \(0,\)'),
+        ('text.npy', text('3\n1\n'), 'the file is not a whole .npy file'),
+        ('half.npy', cut, 'the file is not a whole .npy file'),
+        ('archive.npy', archive, 'the file is not a whole .npy file'),
+        ('object.npy', array(np.array([{}, None], dtype=object)), 'the file holds objects'),
+        ('complex.npy', array(np.array([1 + 1j, 2])), 'the numbers are complex'),
         ('names.npy', array(np.array(['a', 'b'])), 'could not convert'),
         ('table.csv', text('3 1\n2 2\n'), r'shape \(2, 2\)'),
         ('none.npy', array(np.zeros(0)), r'shape \(0,\)'),
@@ -77,6 +92,23 @@ def test_a_bad_file_in_one_line(tmp_path, name, write, message):
     assert '\n' not in str(caught.value) and 'expected one positive number a line' in str(
         caught.value
     )
+    assert 'pickle' not in str(caught.value), "numpy's advice is not ours"
+
+
+@pytest.mark.parametrize(
+    ('counts', 'message'),
+    [
+        (5, r'counts of shape \(\)'),
+        ([[3, 1]], r'counts of shape \(1, 2\)'),
+        ([], r'counts of shape \(0,\)'),
+        (['a', 'b'], r"counts=\['a', 'b'\]: could not convert"),
+        ([1, None, {}], 'counts='),
+        ([[1, 2], [3]], 'counts='),
+    ],
+)
+def test_counts_that_are_no_list_of_numbers(counts, message):
+    with pytest.raises(UserError, match=f'^EmpiricalPrior: {message}.*; expected a list of pos'):
+        EmpiricalPrior(counts)
 
 
 def test_a_file_of_another_length(tmp_path):

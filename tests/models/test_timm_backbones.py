@@ -226,6 +226,22 @@ def test_timms_own_dropping_in_a_plain_backbone():
         msn(backbone, 32, patch_drop=0, pool=POOL)
 
 
+def test_a_transformer_built_for_one_size():
+    model = msn(dict(VIT, type='TIMMBackbone'), 32, patch_drop=0, pool=POOL)
+    with pytest.raises(UserError, match='no views of 96x96 px .*add dynamic_img_size=True to'):
+        model(views(), mode='loss')
+
+
+def test_an_assertion_of_another_backbone_is_a_bug():
+    model = msn(VIT, 32, patch_drop=0, pool=POOL)
+    with pytest.raises(AssertionError, match='not ours'):
+        model._features(_asserts, torch.zeros(1, 3, 32, 32))
+
+
+def _asserts(images):
+    raise AssertionError('not ours')
+
+
 def test_tokens_that_nothing_pools():
     model = msn(VIT, 32, patch_drop=0)
     with pytest.raises(UserError, match=r'shape \(2, 197, 32\).*TokenPool'):

@@ -4,11 +4,12 @@
         python tools/train.py configs/pmsn/benchmarks/vit-s16_linear_folder.py
 
 The folder has train/<class>/ and val/<class>/ with the images of each class,
-the same classes in both; NUM_CLASSES is their number. Encoder, head and
-schedule are those of vit-s16_8xb128-linear-coslr-100e_in1k.py; learning rate
-6.4 x 128 / 8192 = 0.1 for one process of batch 128 (fewer images than that:
---cfg-options train_dataloader.batch_size=N, and the learning rate alike).
-Classes of MMPretrain alone.
+the same class folders in both (one in val may be empty); NUM_CLASSES is their
+number. Both are checked before training. Encoder, head and schedule are those
+of vit-s16_8xb128-linear-coslr-100e_in1k.py; learning rate 6.4 x 128 / 8192 =
+0.1 for one process of batch 128 (fewer images than that: --cfg-options
+train_dataloader.batch_size=N, and the learning rate alike). Classes of
+MMPretrain alone.
 
 Result: not yet run.
 """

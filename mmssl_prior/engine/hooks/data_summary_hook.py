@@ -3,6 +3,7 @@
 from mmengine import dist
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.runner import EpochBasedTrainLoop
 from mmpretrain.registry import HOOKS
 
 from ...datasets import ClassBatchSampler, FolderScan, HeaderSummary, summarise_headers
@@ -54,11 +55,7 @@ class DataSummaryHook(Hook):
         """Look, measure and log."""
         loop = runner.train_loop
         if runner.iter:
-            runner.logger.info(
-                f'Resumed at step {runner.iter} of {runner.max_iters}: '
-                f'{runner.max_iters - runner.iter} steps remain of {runner.max_epochs} epochs of '
-                f'{len(loop.dataloader)}'
-            )
+            runner.logger.info(_resumed(runner))
             return
         lines = self._data(loop.dataloader.dataset, runner.seed or 0) + _plan(runner)
         if self.measure:
@@ -85,6 +82,19 @@ class DataSummaryHook(Hook):
         if skipped:
             lines.append(('skipped', '; '.join(filter(None, skipped)) or 'nothing'))
         return lines
+
+
+def _resumed(runner) -> str:
+    loop = runner.train_loop
+    if not isinstance(loop, EpochBasedTrainLoop):
+        left = runner.max_iters - runner.iter
+        return f'Resumed at step {runner.iter} of {runner.max_iters}: {left} steps remain'
+    # The epochs that are done may have had another number of steps.
+    epochs, steps = max(runner.max_epochs - runner.epoch, 0), len(loop.dataloader)
+    return (
+        f'Resumed after epoch {runner.epoch} of {runner.max_epochs}, at step {runner.iter}: '
+        f'{epochs} epochs of {steps} steps remain, {epochs * steps:,} steps'
+    )
 
 
 def _inner(dataset):

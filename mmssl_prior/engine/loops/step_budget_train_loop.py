@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from ...errors import UserError
 from ..local_batch_size import local_batch_size
+from ..schedulers import WarmupCosineParamScheduler
 
 __all__ = ['StepBudgetTrainLoop', 'epochs_for_steps']
 
@@ -39,7 +40,9 @@ class StepBudgetTrainLoop(EpochBasedTrainLoop):
 
     With ``max_epochs`` it is MMEngine's ``EpochBasedTrainLoop``. A resumed
     training keeps the number that it was planned with, also when the folder
-    has grown, unless ``max_epochs`` names another.
+    has grown, unless ``max_epochs`` names another. Its number of steps is that
+    of the steps done and those of the epochs that remain, and
+    :class:`WarmupCosineParamScheduler` and momentum end there.
 
     Args:
         runner: The runner.
@@ -108,9 +111,30 @@ class StepBudgetTrainLoop(EpochBasedTrainLoop):
                 f'the training was planned with {planned} epochs and keeps them, though the data '
                 f'would now have {self.max_epochs}; train_cfg.max_epochs sets another number'
             )
-            self._set_epochs(planned)
+            self._resume_with(planned)
+        elif self._iter:
+            self._resume_with(self.max_epochs)
         hub.update_info(PLANNED, self.max_epochs)
         return super().run()
+
+    def _resume_with(self, epochs: int) -> None:
+        """Steps of epochs that are done need not be those of the epochs to come."""
+        ends = {True: self._max_epochs, False: self._max_iters}
+        self._max_epochs = epochs
+        self._max_iters = self._iter + max(epochs - self._epoch, 0) * len(self.dataloader)
+        now = {True: self._max_epochs, False: self._max_iters}
+        for schedule in _flat(self.runner.param_schedulers):
+            # Those that the Runner gave the length of the training, not an end of their own.
+            follows = isinstance(schedule, WarmupCosineParamScheduler)
+            if follows and schedule.end == ends[schedule.by_epoch]:
+                schedule.set_end(now[schedule.by_epoch])
+
+
+def _flat(schedules: Any) -> list:
+    """The Runner's schedules, of one optimizer or of several by name."""
+    if isinstance(schedules, dict):
+        return [schedule for group in schedules.values() for schedule in group]
+    return list(schedules or [])
 
 
 def check_batches(loader: DataLoader) -> None:

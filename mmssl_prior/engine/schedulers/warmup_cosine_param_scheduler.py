@@ -8,6 +8,8 @@ from ...errors import UserError
 __all__ = ['WarmupCosineParamScheduler', 'warmup_cosine']
 
 INF = int(1e9)  # MMEngine's mark of a schedule without end
+# What the length of the training decides: a checkpoint has it of the training that wrote it.
+LENGTHS = ('begin', 'end', 'longest_warmup', 'max_warmup_share', 'stretch', 'warmup', 'period')
 
 
 def warmup_cosine(
@@ -52,6 +54,10 @@ class WarmupCosineParamScheduler(_ParamScheduler):
 
     A group whose value is 0, such as the weight decay of biases, stays at 0.
 
+    A resumed schedule goes on from the step where it was, over the length
+    that it is built with: of another number of epochs, or of steps per epoch.
+    MMEngine's own schedules keep that of the checkpoint.
+
     Args:
         optimizer: Optimizer or wrapper; the Runner passes it.
         param_name: ``'lr'`` or ``'weight_decay'``.
@@ -73,6 +79,9 @@ class WarmupCosineParamScheduler(_ParamScheduler):
     Raises:
         UserError: If an argument is out of range.
     """
+
+    begin: int
+    end: int
 
     def __init__(
         self,
@@ -107,9 +116,10 @@ class WarmupCosineParamScheduler(_ParamScheduler):
         self.eta_min = eta_min
         self.eta_min_ratio = eta_min_ratio
         self.start_factor = start_factor
-        length = end - begin
-        self.warmup = min(warmup, max_warmup_share * length)
-        self.period = stretch * length
+        self.longest_warmup = warmup
+        self.max_warmup_share = max_warmup_share
+        self.stretch = stretch
+        self._set_length(end - begin)
         super().__init__(optimizer, param_name, begin, end, last_step, by_epoch, verbose)
 
     @classmethod
@@ -126,6 +136,34 @@ class WarmupCosineParamScheduler(_ParamScheduler):
             by_epoch=False,
         )
         return cls(*args, **kwargs)
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Take up the position of another schedule; the length stays."""
+        built = {name: getattr(self, name) for name in LENGTHS}
+        super().load_state_dict(state_dict)
+        done = self.end
+        self.__dict__.update(built)
+        self._go_on(done)
+
+    def set_end(self, end: int) -> None:
+        """Another end, in the middle of training."""
+        done, self.end = self.end, end
+        self._set_length(end - self.begin)
+        self._go_on(done)
+
+    def _set_length(self, length: float) -> None:
+        self.warmup = min(self.longest_warmup, self.max_warmup_share * length)
+        self.period = self.stretch * length
+
+    def _go_on(self, done: int) -> None:
+        """The value of the present step, of a schedule that ended at ``done`` before."""
+        step = self._global_step
+        if not self.begin <= step < self.end:
+            return
+        # A schedule that had ended did not count the steps since.
+        self.last_step += max(step - (done - 1), 0)
+        for group, value in zip(self.optimizer.param_groups, self._get_value()):
+            group[self.param_name] = value
 
     def _get_value(self) -> list[float]:
         return [

@@ -1,3 +1,4 @@
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from .base import Prior
 __all__ = ['EmpiricalPrior']
 
 SUFFIXES = ('', '.txt', '.csv', '.npy')
+GIVEN = 'expected a list of positive numbers, one for each class, or the path of a file'
 EXPECTED = 'expected one positive number a line (.txt, .csv), or a one-dimensional .npy file'
 
 
@@ -33,9 +35,10 @@ class EmpiricalPrior(Prior):
 
     Raises:
         UserError: If the file is missing, of another format, or not a list of
-            positive numbers (the line names file and entry), or if the prior
-            is used before its counts are known.
-        ValueError: If counts are empty, not finite or not positive.
+            positive numbers (the line names file and entry), if ``counts`` is
+            no list of numbers, or if the prior is used before its counts are
+            known.
+        ValueError: If counts are not finite or not positive.
 
     Example:
         >>> EmpiricalPrior([1, 3])(4).tolist()
@@ -58,7 +61,14 @@ class EmpiricalPrior(Prior):
 
     def fit(self, counts: Sequence[float] | np.ndarray) -> None:
         """Set the class counts, shape (C,), all positive."""
-        values = np.asarray(counts, dtype=np.float64)
+        try:
+            values = np.asarray(counts, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f'EmpiricalPrior: counts={printable(counts)}: {error}; {GIVEN}'
+            ) from error
+        if values.ndim != 1 or not len(values):
+            raise UserError(f'EmpiricalPrior: counts of shape {values.shape}; {GIVEN}')
         empirical_prior(values, len(values))  # bad counts fail here, not at the first loss
         self.counts = values
 
@@ -80,8 +90,10 @@ def _read_counts(path: Path) -> np.ndarray:
     if path.suffix not in SUFFIXES:
         raise UserError(f'{name}: unknown extension {path.suffix!r}; {EXPECTED}')
     try:
-        values = np.load(path) if path.suffix == '.npy' else np.loadtxt(path, ndmin=1)
-        values = np.asarray(values, dtype=np.float64)
+        read = _read_array(path) if path.suffix == '.npy' else _read_text(path)
+        if np.iscomplexobj(read):
+            raise TypeError('the numbers are complex')
+        values = np.asarray(read, dtype=np.float64)
     except (OSError, ValueError, TypeError, EOFError, SyntaxError) as e:
         raise UserError(f'{name}: {" ".join(str(e).split())}; {EXPECTED}') from e
     if values.ndim != 1 or not len(values):
@@ -93,3 +105,23 @@ def _read_counts(path: Path) -> np.ndarray:
             'empty classes'
         )
     return values
+
+
+def _read_array(path: Path) -> np.ndarray:
+    with open(path, 'rb') as file:
+        # np.load takes archives and pickles too, whatever the name, and advises to allow them.
+        if file.read(1) == b'':
+            raise EOFError('the file is empty')
+        file.seek(0)
+        try:
+            return np.lib.format.read_array(file, allow_pickle=False)
+        except ValueError as error:
+            kind = 'holds objects' if 'Object arrays' in str(error) else 'is not a whole .npy file'
+            raise ValueError(f'the file {kind}') from error
+
+
+def _read_text(path: Path) -> np.ndarray:
+    with warnings.catch_warnings():
+        # An empty file is an error here, not a warning.
+        warnings.filterwarnings('ignore', message='loadtxt: input contained no data')
+        return np.loadtxt(path, ndmin=1)

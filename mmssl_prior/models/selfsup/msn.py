@@ -1,6 +1,7 @@
 import numpy as np
 import torch
 from mmengine import dist
+from mmpretrain.models.backbones import TIMMBackbone
 from mmpretrain.models.selfsup import BaseSelfSupervisor
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
@@ -64,6 +65,9 @@ class MSN(TargetNetworks, FiniteLoss, BaseSelfSupervisor):
         ECCV 2022; The Hidden Uniform Cluster Prior in Self-Supervised
         Learning, ICLR 2023.
     """
+
+    # Which of its networks makes the features for evaluation, and so is the one to use elsewhere.
+    evaluated_backbone = 'target_backbone'
 
     def __init__(
         self,
@@ -151,7 +155,17 @@ class MSN(TargetNetworks, FiniteLoss, BaseSelfSupervisor):
         return self.head.loss(z.view(len(anchors), len(target), -1), target)
 
     def _features(self, backbone: nn.Module, inputs: Tensor, keep: Tensor | None = None) -> Tensor:
-        out = backbone(inputs) if keep is None else backbone(inputs, keep=keep)
+        try:
+            out = backbone(inputs) if keep is None else backbone(inputs, keep=keep)
+        except AssertionError as error:
+            # So timm says that a transformer was built for one size of images.
+            if not isinstance(backbone, TIMMBackbone):
+                raise
+            raise UserError(
+                f'the timm model takes no views of {inputs.shape[-2]}x{inputs.shape[-1]} px '
+                f'({error}): add dynamic_img_size=True to model.backbone, or choose a model that '
+                'takes images of any size'
+            ) from error
         out = out[-1] if isinstance(out, (list, tuple)) else out
         if self.pool is not None:
             out = self.pool(out)
