@@ -7,7 +7,7 @@ SEED ?= 0
 # Small models gain next to nothing from a second thread, and threads that wait for each other on a
 # busy machine cost a factor of ten.
 export OMP_NUM_THREADS ?= 1
-# Processes of `make test`; each takes about 2 GB.
+# Processes of the tests; each takes about 2 GB.
 TEST_JOBS ?= 2
 DEMO := configs/pmsn/pmsn_vit-mini_patterns-lt.py
 DEMO_DIR := work_dirs/demo-seed$(SEED)
@@ -44,7 +44,7 @@ test: install
 	$(PY) -m pytest -n $(TEST_JOBS)
 
 test-slow: install
-	$(PY) -m pytest -m slow
+	$(PY) -m pytest -m slow -n $(TEST_JOBS)
 
 # What depends on the OpenMMLab packages; the rest of the suite is the same on either stack.
 test-openmmlab: .venv-openmmlab/.installed

@@ -105,6 +105,8 @@ def _by_task(items: Sequence[str], flag: str) -> dict[str, str]:
             raise UserError(
                 f'{flag} {item}: expected NAME=PATH with one of the tasks {", ".join(SEVEN)}'
             )
+        if name in named:
+            raise UserError(f'{flag} names {name} twice: one path for each task')
         named[name] = value
     return named
 

@@ -13,6 +13,7 @@ from mmengine import dist
 from mmengine.device import get_device
 
 from ..errors import UserError, printable
+from ..version import __version__
 from .encoder import Encoder, build_encoder
 from .encoder_source import EncoderSource
 from .one_task import FEATURES, PROTOCOLS, ConfigProbe, Evaluation, run_task
@@ -105,7 +106,7 @@ def evaluate(
                 told = _prefixed(said, where)
                 try:
                     scores = run_task(
-                        source, encoder, task, settings, config_probe, folder, device, told
+                        source, encoder, task, settings, config_probe, folder, key, device, told
                     )
                 except UserError as error:
                     said(f'{where}: failed: {error}')
@@ -153,17 +154,22 @@ def _named_apart(sources: Sequence[EncoderSource]) -> list[EncoderSource]:
 
 def _key(source: EncoderSource, task: Task, settings: Evaluation) -> str:
     """What the result of a task depends on."""
-    model = source.cfg.to_dict().get('model') if source.cfg is not None else source.timm
+    cfg = source.cfg.to_dict() if source.cfg is not None else dict(model=source.timm)
+    listed = settings.lists.get(task.name)
     facts = dict(
         format=FORMAT,
+        version=__version__,
         weights=source.digest,
-        model=str(model),
+        # What shots are counted in is part of the result, too.
+        config=[str(cfg.get(k)) for k in ('model', 'data_preprocessor', 'train_dataloader')],
         task=asdict(task),
         root=str(Path(settings.root(task)).resolve()) if task.folder else '',
         protocol=settings.protocol,
         scores=asdict(settings.scores),
-        list=settings.lists.get(task.name, ''),
+        list=hashlib.sha256(Path(listed).read_bytes()).hexdigest() if listed else '',
         image_size=settings.image_size,
+        # Batches of a probe that is trained by its config are those of all ranks together.
+        ranks=dist.get_world_size() if PROTOCOLS[settings.protocol][1] else 1,
     )
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 

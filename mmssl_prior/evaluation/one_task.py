@@ -73,6 +73,7 @@ def run_task(
     settings: Evaluation,
     config_probe: ConfigProbe | None,
     folder: Path,
+    key: str,
     device: str,
     said: Callable[[str], None],
 ) -> dict[str, Any]:
@@ -85,6 +86,8 @@ def run_task(
         settings: How.
         config_probe: Trains the linear probe of protocols that have configs.
         folder: For features and the probe's log.
+        key: What the result depends on, in a word: a probe that was trained for another is not
+            gone on with.
         device: Where distances and regressions are computed.
         said: Is told what comes next.
 
@@ -139,7 +142,7 @@ def run_task(
     )
     if by_config and config_probe is not None:
         said('linear probe by its config')
-        probed = config_probe(source, encoder, task, root, folder / 'linear')
+        probed = config_probe(source, encoder, task, root, folder / 'linear' / key[:16])
         if probed is not None:
             scores['linear'] = probed
     return scores

@@ -220,6 +220,7 @@ def test_random_weights_of_timm_are_said(run):
         (('--tasks', 'cifar100'), r'cifar-100-python/train does not exist; .* --data cifar100=DIR'),
         (('--data', 'digits=x'), '--data digits=x: expected NAME=PATH'),
         (('--low-shot-list', 'kitti-dist=gone'), 'gone: no such file'),
+        (('--data', 'kitti-dist=a', '--data', 'kitti-dist=b'), '--data names kitti-dist twice'),
         (('--config', 'gone.py'), 'gone.py: no such file'),
     ],
 )
@@ -302,6 +303,10 @@ def test_a_published_list(run, tmp_path, data):
     status, said = run('--tasks', 'clevr-count', *flag)
     assert status == 0 and '| published list |' in said.out
     assert len(run.results()['results'][0]['scores']['low_shot']['list'][0]['top1']) == 1
+    # The list's content counts, not its name.
+    assert 'done before' in run('--tasks', 'clevr-count', *flag)[1].out
+    (tmp_path / 'list.txt').write_text('\n'.join(names[1:]))
+    assert 'done before' not in run('--tasks', 'clevr-count', *flag)[1].out
 
 
 @pytest.mark.parametrize(
@@ -349,7 +354,7 @@ def test_configs_take_the_encoder(checkpoints, name, family):
     )  # fmt: skip
 
 
-def test_the_probe_by_config(run, tmp_path, monkeypatch):
+def test_the_probe_by_config(run, checkpoints, tmp_path, monkeypatch):
     from mmssl_prior.cli import probe_by_config
 
     def short(name):
@@ -364,7 +369,14 @@ def test_the_probe_by_config(run, tmp_path, monkeypatch):
     assert set(linear['heads']) == {'cls_bn', 'cls'} and 0 <= linear['top1'] <= 1
     assert linear['top1'] == max(head['top1'] for head in linear['heads'].values())
     folder = tmp_path / 'out/seed0/epoch_3/clevr-count/linear'
-    assert (folder / 'epoch_2.pth').is_file() and 'vissl_vit-b16_clevr-count.py' in said.out
+    (probe,) = folder.iterdir()
+    assert (probe / 'epoch_2.pth').is_file() and 'vissl_vit-b16_clevr-count.py' in said.out
+    # Other weights of the same name: a new probe, not the finished one of the old weights.
+    state = torch.load(checkpoints / 'seed1/epoch_3.pth', weights_only=False)
+    (tmp_path / 'seed0').mkdir()
+    torch.save(state, tmp_path / 'seed0/epoch_3.pth')
+    status, _ = run('--tasks', 'clevr-count', '--protocol', 'vissl', names=(tmp_path / 'seed0',))
+    assert status == 0 and len(list(folder.iterdir())) == 2
     # MSN's protocol has another feature for k-NN and low-shot, and no probe but on ImageNet.
     status, said = run('--tasks', 'clevr-count', '--protocol', 'msn', out='msn')
     assert status == 0 and 'the protocol msn has no linear probe for it' in said.out
