@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine import dist
 from mmengine.device import get_device
 
@@ -58,7 +59,8 @@ def evaluate(
     and is not computed again for the same weights and settings. After each
     one ``<out>/results.json`` and ``<out>/report.md`` are written anew. What
     a task raises as a mistake of the user's is reported under 'failed', and
-    the next one begins. Call it on all ranks; the first one writes.
+    the next one begins; a linear probe that fails leaves the task's other
+    scores. Call it on all ranks; the first one writes.
 
     Args:
         sources: What to evaluate.
@@ -87,21 +89,28 @@ def evaluate(
         failed=[],
         summary=[],
     )
-    device = get_device()
+    device = _score_device()
+    keys = {(s.name, task.name): _key(s, task, settings) for s in sources for task in present.tasks}
+    entries = {
+        (name, task): _finished(settings.out / name / task, key)
+        for (name, task), key in keys.items()
+    }
+    # What cannot be loaded is said before hours are spent on the others.
+    due = [s for s in sources if any(entries[s.name, task.name] is None for task in present.tasks)]
+    for source in due[1:]:
+        _encoder(source, settings)
     for source in sources:
         encoder: Encoder | None = None
         for number, task in enumerate(present.tasks, 1):
             where = f'{source.name} [{number}/{len(present.tasks)}] {task.title}'
             folder = settings.out / source.name / task.name
-            key = _key(source, task, settings)
-            entry = _finished(folder, key)
+            key, entry = keys[source.name, task.name], entries[source.name, task.name]
             if entry is not None:
                 said(f'{where}: done before')
             else:
                 if encoder is None:
                     said(f'{source.name}: {source.path or "random weights"}')
-                    feature = PROTOCOLS[settings.protocol][0]
-                    encoder = build_encoder(source, settings.image_size, feature).to(device)
+                    encoder = _encoder(source, settings).to(get_device())
                 started = time.monotonic()
                 told = _prefixed(said, where)
                 try:
@@ -124,12 +133,36 @@ def evaluate(
                 )
                 entry = _of_first_rank(entry)
                 _write(folder / RESULTS, entry)
-                if not settings.keep_features and dist.is_main_process():
+                if (
+                    _probe_failure(entry) is None
+                    and not settings.keep_features
+                    and dist.is_main_process()
+                ):
                     shutil.rmtree(folder / FEATURES, ignore_errors=True)
             _add(results, source, entry)
+            reason = _probe_failure(entry)
+            if reason is not None:
+                said(f'{where}: linear probe failed: {reason}')
+                results['failed'].append(
+                    dict(checkpoint=source.name, task=task.name, reason=f'linear probe: {reason}')
+                )
             _report(results, settings.out)
     _report(results, settings.out)
     return results
+
+
+def _score_device() -> str:
+    """Where distances and regressions are computed, some in the double precision mps lacks."""
+    return 'cuda' if torch.cuda.is_available() else 'cpu'
+
+
+def _encoder(source: EncoderSource, settings: Evaluation) -> Encoder:
+    return build_encoder(source, settings.image_size, PROTOCOLS[settings.protocol].feature)
+
+
+def _probe_failure(entry: Mapping[str, Any]) -> str | None:
+    """Why a task that has its other scores has no linear probe."""
+    return (entry['scores'].get('linear') or {}).get('failed')
 
 
 def _silent(text: str) -> None:
@@ -141,14 +174,21 @@ def _prefixed(said: Callable[[str], None], where: str) -> Callable[[str], None]:
 
 
 def _named_apart(sources: Sequence[EncoderSource]) -> list[EncoderSource]:
-    """The sources with one name each, and none twice."""
+    """The sources, none twice, with one name each, and one group for the seeds of one run."""
+    once = {source.digest: source for source in sources}.values()
+    runs: dict[str, set[str]] = {}
+    for source in once:
+        runs.setdefault(source.group, set()).add(source.run)
     named: dict[str, EncoderSource] = {}
-    for source in {source.digest: source for source in sources}.values():
+    for source in once:
+        group = source.group
+        if len(runs[group]) > 1:
+            group += f' [{hashlib.sha256(source.run.encode()).hexdigest()[:6]}]'
         name, count = source.name, 1
         while name in named:
             count += 1
             name = f'{source.name}-{count}'
-        named[name] = replace(source, name=name)
+        named[name] = replace(source, name=name, group=group)
     return list(named.values())
 
 
@@ -164,12 +204,12 @@ def _key(source: EncoderSource, task: Task, settings: Evaluation) -> str:
         config=[str(cfg.get(k)) for k in ('model', 'data_preprocessor', 'train_dataloader')],
         task=asdict(task),
         root=str(Path(settings.root(task)).resolve()) if task.folder else '',
-        protocol=settings.protocol,
+        protocol=[settings.protocol, *PROTOCOLS[settings.protocol]],
         scores=asdict(settings.scores),
         list=hashlib.sha256(Path(listed).read_bytes()).hexdigest() if listed else '',
         image_size=settings.image_size,
         # Batches of a probe that is trained by its config are those of all ranks together.
-        ranks=dist.get_world_size() if PROTOCOLS[settings.protocol][1] else 1,
+        ranks=dist.get_world_size() if PROTOCOLS[settings.protocol].by_config else 1,
     )
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
@@ -180,8 +220,9 @@ def _finished(folder: Path, key: str) -> dict[str, Any] | None:
     if dist.is_main_process() and (folder / RESULTS).is_file():
         try:
             content = json.loads((folder / RESULTS).read_text(encoding='utf-8'))
-            entry = content if content['key'] == key else None
-        except (ValueError, KeyError, TypeError):
+            if content['key'] == key and _probe_failure(content) is None:
+                entry = content
+        except (ValueError, KeyError, TypeError, AttributeError):
             entry = None  # Not a file of ours, or cut short by hand: computed again.
     return _of_first_rank(entry)
 

@@ -18,6 +18,26 @@ from ..errors import UserError, printable
 __all__ = ['EncoderSource', 'literal_config', 'read_source']
 
 TIMM = 'timm:'
+#: What may differ between two seeds of one run: how it was started and watched, and where.
+PER_RUN = {
+    'auto_resume',
+    'data_root',
+    'default_hooks',
+    'env_cfg',
+    'experiment_name',
+    'launcher',
+    'log_level',
+    'log_processor',
+    'num_workers',
+    'persistent_workers',
+    'pin_memory',
+    'prefetch_factor',
+    'randomness',
+    'resume',
+    'vis_backends',
+    'visualizer',
+    'work_dir',
+}
 
 
 @dataclass(frozen=True)
@@ -32,6 +52,8 @@ class EncoderSource:
         cfg: Config of the run, or None for a model of timm.
         timm: Name of timm's model, or empty.
         seed: Of the run, if it is known.
+        run: What sets runs of one group apart that are no seeds of each
+            other: a digest of the config without seeds, or of timm's file.
     """
 
     name: str
@@ -41,6 +63,7 @@ class EncoderSource:
     cfg: Config | None = None
     timm: str = ''
     seed: int | None = None
+    run: str = ''
 
     def weights(self) -> dict[str, Tensor]:
         """The checkpoint's weights; empty without one."""
@@ -80,7 +103,28 @@ def read_source(spec: str, config: Config | None = None) -> EncoderSource:
         digest=_digest(spec),
         cfg=cfg,
         seed=seed if isinstance(seed, int) else None,
+        run=_run(cfg),
     )
+
+
+def _run(cfg: Config) -> str:
+    values = cfg.to_dict()
+    if values.get('resume'):
+        # The run's own checkpoint; else it is what the run started from.
+        values.pop('load_from', None)
+    return hashlib.sha256(repr(_seedless(values)).encode()).hexdigest()
+
+
+def _seedless(value: Any) -> Any:
+    """A config in a fixed order, without what differs between two seeds of a run."""
+    if isinstance(value, Mapping):
+        named = {str(key): item for key, item in value.items()}
+        return [
+            (key, _seedless(named[key]))
+            for key in sorted(named)
+            if key not in PER_RUN and key != 'seed' and not key.endswith('_seed')
+        ]
+    return [_seedless(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _own_config(meta: Mapping, path: str) -> Config:
@@ -161,9 +205,9 @@ def _timm_source(spec: str) -> EncoderSource:
     if path and not Path(path).expanduser().is_file():
         raise UserError(f'{spec}: checkpoint {printable(path)}: no such file')
     label = f'{name}/{Path(path).stem}' if path else f'{name}/random'
-    return EncoderSource(
-        label, path, f'timm {name}', _digest(path) if path else f'{spec} random', timm=name
-    )
+    digest = _digest(path) if path else f'{spec} random'
+    # What its files share is unknown: each is a run of its own.
+    return EncoderSource(label, path, f'timm {name}', digest, timm=name, run=digest)
 
 
 def _timm_weights(path: str) -> dict[str, Tensor]:

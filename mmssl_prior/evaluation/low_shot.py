@@ -17,12 +17,16 @@ __all__ = ['LowShot', 'low_shot', 'low_shot_features', 'read_subset', 'sample_su
 
 
 class LowShot(NamedTuple):
-    """Top-1 of one value of lambda: mean and standard deviation over subsets, and each."""
+    """Top-1 of one value of lambda: mean and standard deviation over subsets, and each.
+
+    And whether every regression reached its minimum.
+    """
 
     l2: float
     mean: float
     std: float
     top1: list[float]
+    converged: bool
 
 
 def low_shot_features(features: Tensor) -> Tensor:
@@ -169,14 +173,15 @@ def low_shot(
     classes = num_classes or int(max(train_y.max(), test_y.max())) + 1
     results = []
     for strength in l2:
-        scores = []
+        scores, converged = [], True
         for subset in subsets:
             positions = torch.as_tensor(subset)
             model = LogisticRegression(strength).fit(
                 train_x[positions], train_y[positions], classes
             )
+            converged &= model.converged
             predictions = torch.cat([model.predict(chunk) for chunk in test_x.split(8192)])
             scores.append(top1(predictions.cpu(), test_y.cpu()))
         spread = float(np.std(scores, ddof=1)) if len(scores) > 1 else 0.0
-        results.append(LowShot(strength, float(np.mean(scores)), spread, scores))
+        results.append(LowShot(strength, float(np.mean(scores)), spread, scores, converged))
     return results

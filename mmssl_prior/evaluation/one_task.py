@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -18,13 +18,28 @@ from .task_scores import ScoreSettings, TaskFeatures, score
 from .tasks import Task, build_dataset, pipeline
 from .training_counts import training_counts
 
-__all__ = ['FEATURES', 'PROTOCOLS', 'ConfigProbe', 'Evaluation', 'run_task']
+__all__ = ['FEATURES', 'PROTOCOLS', 'ConfigProbe', 'Evaluation', 'Protocol', 'run_task']
 
-#: The feature that a protocol reads, and whether its linear probe is trained by a config.
-PROTOCOLS: dict[str, tuple[str | None, bool]] = {
-    'fast': (None, False),
-    'vissl': (None, True),
-    'msn': ('cls_raw', True),
+
+class Protocol(NamedTuple):
+    """What sets a protocol apart.
+
+    Args:
+        feature: That k-NN and low-shot read; by default the encoder's own.
+        by_config: Whether the linear probe is trained by a config.
+        interpolation: Of all images; by default the task's.
+    """
+
+    feature: str | None = None
+    by_config: bool = False
+    interpolation: str | None = None
+
+
+PROTOCOLS = {
+    'fast': Protocol(),
+    'vissl': Protocol(by_config=True),
+    # Its evaluations resize with torchvision's default.
+    'msn': Protocol('cls_raw', by_config=True, interpolation='bilinear'),
 }
 FEATURES = 'features'
 
@@ -92,25 +107,26 @@ def run_task(
         said: Is told what comes next.
 
     Returns:
-        As :func:`~.task_scores.score`.
+        As :func:`~.task_scores.score`; where the probe by its config fails,
+        'linear' has the reason under 'failed'.
 
     Raises:
         UserError: If the data are malformed, images are in both splits, or
             one of the test split cannot be decoded.
     """
     root = settings.root(task)
-    steps = pipeline(task, encoder.size, encoder.is_vit)
+    protocol = PROTOCOLS[settings.protocol]
+    steps = pipeline(task, encoder.size, encoder.is_vit, protocol.interpolation)
+    datasets = {split: build_dataset(task, split, root, steps) for split in ('train', 'test')}
+    paths = {split: _paths(dataset) for split, dataset in datasets.items()}
+    _check_overlap(task, paths)
     stores: dict[str, Features] = {}
-    paths: dict[str, list[str] | None] = {}
-    for split in ('train', 'test'):
-        dataset = build_dataset(task, split, root, steps)
+    for split, dataset in datasets.items():
         said(f'features of the {len(dataset)} images of the {split} split')
-        paths[split] = _paths(dataset)
         stores[split] = _features(encoder, dataset, task, split, settings, folder)
         left_out = len(dataset) - len(stores[split].features)
         if left_out:
             said(f'{left_out} images of the {split} split cannot be decoded and are left out')
-    _check_overlap(task, paths)
     features = TaskFeatures(
         stores['train'].features,
         stores['train'].require_labels(f'{task.title}: the training split'),
@@ -124,7 +140,6 @@ def run_task(
         names = paths['train']
         kept = [names[i] for i in stores['train'].sample_idx.tolist()]
         published = read_subset(settings.lists[task.name], kept)
-    by_config = PROTOCOLS[settings.protocol][1]
 
     def linear() -> tuple[Tensor, dict[str, Any]]:
         return stored_probe(features, task, encoder.is_vit, device)
@@ -133,16 +148,20 @@ def run_task(
     scores = score(
         features,
         task.classes,
-        None if by_config else linear,
+        None if protocol.by_config else linear,
         settings.scores,
         counts,
         device,
         published,
         said,
     )
-    if by_config and config_probe is not None:
+    if protocol.by_config and config_probe is not None:
         said('linear probe by its config')
-        probed = config_probe(source, encoder, task, root, folder / 'linear' / key[:16])
+        try:
+            probed = config_probe(source, encoder, task, root, folder / 'linear' / key[:16])
+        except UserError as error:
+            # The other scores are there.
+            probed = dict(failed=str(error))
         if probed is not None:
             scores['linear'] = probed
     return scores

@@ -7,7 +7,7 @@ from .tasks import TASKS, Task
 
 __all__ = ['FORMAT', 'groups', 'markdown', 'metric_rows', 'summary']
 
-FORMAT = 1  # of results.json
+FORMAT = 2  # of results.json
 TABLE_L2 = 0.075  # of the low-shot table; results.json has the grid
 
 
@@ -37,8 +37,9 @@ def metric_rows(scores: Mapping[str, Any], metric: str = 'top1') -> dict[tuple[s
         if isinstance(entries, list):
             chosen = next((e for e in entries if e['l2'] == TABLE_L2), entries[-1])
             rows['low-shot', _kind(kind)] = chosen['mean']
-    if scores.get('rankme') is not None:
-        rows['rankme', ''] = scores['rankme']
+    for measure in ('rankme', 'uniformity'):
+        if scores.get(measure) is not None:
+            rows[measure, ''] = scores[measure]
     return rows
 
 
@@ -98,8 +99,10 @@ def markdown(results: Mapping[str, Any]) -> str:
     lines = ['# Evaluation', '', f'Protocol `{results["protocol"]}`.', '']
     for table, title, show in TABLES:
         body = _table(results, tasks, table, show)
-        if body:
-            lines += [f'## {title}', '', *body, '']
+        notes = _without_low_shot(results, tasks) if table == 'low-shot' else []
+        if body or notes:
+            lines += [f'## {title}', '']
+            lines += [line for part in (body, notes) if part for line in (*part, '')]
     lines += _checkpoints(results)
     for name in ('skipped', 'failed'):
         entries = results.get(name) or []
@@ -121,6 +124,7 @@ TABLES: Sequence[tuple[str, str, Callable[[float], str]]] = (
     ('low-shot', f'Low-shot, top-1 in %, lambda = {TABLE_L2:g}, mean over subsets', _percent),
     ('knn', 'k-NN, top-1 in %', _percent),
     ('rankme', 'RankMe, of the training features', lambda value: f'{value:.1f}'),
+    ('uniformity', 'Uniformity, of the test features', lambda value: f'{value:.2f}'),
 )
 
 
@@ -158,6 +162,20 @@ def _table(
     ]
     rule = ['---'] * (2 if several else 1) + ['---:'] * len(tasks)
     return [f'| {" | ".join(cells)} |' for cells in [head, rule, *body]]
+
+
+def _without_low_shot(results: Mapping[str, Any], tasks: Sequence[Task]) -> list[str]:
+    """Why a kind of subset has no row: the data of a task cannot fill it."""
+    reasons = [
+        f'- {task.title}, {_kind(kind)}: {entries["skipped"]}'
+        for task in tasks
+        for result in results['results']
+        if result['task'] == task.name
+        for kind, entries in (result['scores'].get('low_shot') or {}).items()
+        if isinstance(entries, Mapping) and 'skipped' in entries
+    ]
+    # One line for all checkpoints.
+    return list(dict.fromkeys(reasons))
 
 
 def _place(names: Sequence[str], name: str, row: str) -> tuple:

@@ -13,11 +13,12 @@ from ..errors import UserError
 from .accuracy import class_mean_top1, shot_group_top1, top1
 from .knn import knn_classify
 from .low_shot import low_shot, low_shot_features, sample_subset
-from .representation import covariance_spectrum, rankme
+from .representation import covariance_spectrum, rankme, uniformity
 
 __all__ = ['ScoreSettings', 'TaskFeatures', 'accuracies', 'knn_scores', 'low_shot_scores', 'score']
 
 ROWS = 8192
+UNIFORMITY_IMAGES = 10_000  # the cost is that of all pairs
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def low_shot_scores(
     num_classes: int,
     device: str,
     published: np.ndarray | None = None,
+    said: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Low-shot top-1 by kind of subset ('1', '2', '5', '1%', 'list'): one entry for each lambda.
 
@@ -131,6 +133,9 @@ def low_shot_scores(
             num_classes,
         )
         results[kind] = [entry._asdict() for entry in fitted]
+        for entry in fitted:
+            if not entry.converged:
+                said(f'low-shot, {kind}, lambda {entry.l2:g}: the regression has not converged')
     return results
 
 
@@ -160,7 +165,7 @@ def score(
 
     Returns:
         What results.json holds of the task: 'linear', 'knn', 'low_shot',
-        'rankme', 'spectrum', and the sizes. Scores are fractions in [0, 1].
+        'rankme', 'spectrum', 'uniformity', and the sizes. Scores are fractions in [0, 1].
 
     Raises:
         UserError: If a feature is not finite or a label out of range.
@@ -179,16 +184,27 @@ def score(
     said('k-NN')
     scores['knn'] = knn_scores(features, settings, device)
     said('low-shot')
-    scores['low_shot'] = low_shot_scores(features, settings, num_classes, device, published)
+    scores['low_shot'] = low_shot_scores(features, settings, num_classes, device, published, said)
     said('spectrum')
     scores['rankme'] = rankme(features.train_x)
     scores['spectrum'] = [float(f'{x:.6g}') for x in covariance_spectrum(features.train_x)]
+    if len(features.test_x) > 1:
+        rows = features.test_x[_sample(len(features.test_x), UNIFORMITY_IMAGES)]
+        scores['uniformity'] = uniformity(rows.float().to(device))
     scores.update(
         train_images=len(features.train_x),
         test_images=len(features.test_x),
         width=features.train_x.shape[1],
     )
     return scores
+
+
+def _sample(size: int, limit: int) -> Tensor:
+    """Sorted positions of all of ``size`` images, or of as many as the limit, always the same."""
+    if size <= limit:
+        return torch.arange(size)
+    chosen = np.random.default_rng(0).choice(size, limit, replace=False)
+    return torch.from_numpy(np.sort(chosen))
 
 
 def _check(features: TaskFeatures, num_classes: int) -> None:

@@ -198,15 +198,21 @@ def select_tasks(names: Sequence[str]) -> list[Task]:
     return [task for name, task in TASKS.items() if name in chosen]
 
 
-def pipeline(task: Task, size: int, is_vit: bool) -> list[dict]:
+def pipeline(task: Task, size: int, is_vit: bool, interpolation: str | None = None) -> list[dict]:
     """The deterministic transforms of a task for images of ``size`` pixels.
+
+    Args:
+        task: The task.
+        size: Height and width that the encoder takes.
+        is_vit: Whether the encoder is a vision transformer.
+        interpolation: By default the task's.
 
     Example:
         >>> [step['type'] for step in pipeline(TASKS['digits'], 32, is_vit=True)]
         ['Resize', 'PackInputs']
     """
-    kind, interpolation = (is_vit and task.vit_view) or task.view
-    look = dict(backend='pillow', interpolation=interpolation)
+    kind, own = (is_vit and task.vit_view) or task.view
+    look = dict(backend='pillow', interpolation=interpolation or own)
     if kind == 'crop':
         steps = [
             dict(type='ResizeEdge', scale=round(size / CROP_SHARE), edge='short', **look),

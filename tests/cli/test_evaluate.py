@@ -1,6 +1,7 @@
 """``tools/evaluate.py``: any checkpoint, tasks with and without data, taken up again."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -110,6 +111,7 @@ def test_tasks_whose_data_are_there(run, tmp_path):
         'low_shot',
         'rankme',
         'spectrum',
+        'uniformity',
         'train_images',
         'test_images',
         'width',
@@ -164,11 +166,13 @@ def test_several_checkpoints(run):
     values = {
         entry['checkpoint']: entry['scores']['linear']['top1'] for entry in results['results']
     }
-    # All four say that they are of the run 'tiny'.
+    # All four say that they are of the run 'tiny', but only the seeds have one config.
     (entry,) = [e for e in results['summary'] if e['table'] == 'linear']
-    assert entry['mean'] == pytest.approx(sum(values.values()) / 4) and entry['count'] == 4
-    assert (entry['min'], entry['max']) == (min(values.values()), max(values.values()))
-    assert '| **tiny (epoch 3)**, mean (range) |' in said.out
+    seeds = [values['seed0/epoch_3'], values['seed1/epoch_3']]
+    assert entry['mean'] == pytest.approx(sum(seeds) / 2) and entry['count'] == 2
+    assert (entry['min'], entry['max']) == (min(seeds), max(seeds))
+    assert re.search(r'\| \*\*tiny \(epoch 3\) \[\w{6}\]\*\*, mean \(range\) \|', said.out)
+    assert len({checkpoint['group'] for checkpoint in results['checkpoints']}) == 3
 
 
 def test_probe_features_are_those_of_a_hand_extraction(run, checkpoints, monkeypatch):
@@ -240,6 +244,10 @@ def test_a_checkpoint_of_which_nothing_fits(run, checkpoints, tmp_path):
     status, said = run(str(path), '--tasks', 'kitti-dist', names=())
     assert status == 1 and 'no weight of target_backbone is in it' in said.err
     assert '(1, 17, 24) (missing)' in said.err and not (tmp_path / 'out/results.json').exists()
+    # Behind one that fits it is said before that one's tasks begin.
+    status, said = run('--tasks', 'kitti-dist', names=('seed0', path.parent))
+    assert status == 1 and 'no weight of target_backbone is in it' in said.err
+    assert 'features of' not in said.out
 
 
 def cut(path):
@@ -294,6 +302,7 @@ def test_images_in_both_splits(run, tmp_path):
     status, said = run('--tasks', 'places205', root=tmp_path / 'd')
     assert status == 1 and '6 images are in both splits, the first: ' in said.out
     assert 'tools/check_dataset.py places205' in said.out
+    assert 'features of' not in said.out
 
 
 def test_a_published_list(run, tmp_path, data):
@@ -381,6 +390,49 @@ def test_the_probe_by_config(run, checkpoints, tmp_path, monkeypatch):
     status, said = run('--tasks', 'clevr-count', '--protocol', 'msn', out='msn')
     assert status == 0 and 'the protocol msn has no linear probe for it' in said.out
     assert 'linear' not in run.results('msn')['results'][0]['scores']
+
+
+def test_a_probe_that_fails_leaves_the_other_scores(run, tmp_path, monkeypatch):
+    from mmssl_prior.cli import probe_by_config
+
+    def failing(name):
+        raise UserError('no such recipe')
+
+    monkeypatch.setattr(probe_by_config, 'load_config', failing)
+    command = ('--tasks', 'kitti-dist', '--protocol', 'vissl')
+    for _ in range(2):
+        # Not done: the same command tries again, on the features that are there.
+        status, said = run(*command)
+        assert status == 1 and '1 evaluations failed: kitti-dist' in said.err
+        assert '## RankMe' in said.out and 'done before' not in said.out
+        assert '- kitti-dist of seed0/epoch_3: linear probe: no such recipe' in said.out
+        (entry,) = run.results()['results']
+        assert entry['scores']['linear'] == dict(failed='no such recipe')
+        assert entry['scores']['rankme'] >= 1
+        assert list((tmp_path / 'out').rglob('*.npy'))
+
+
+@pytest.mark.parametrize(('cuda', 'device'), [(True, 'cuda'), (False, 'cpu')])
+def test_scores_are_computed_where_double_precision_is(monkeypatch, cuda, device):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: cuda)
+    monkeypatch.setattr(downstream, 'get_device', lambda: 'mps')
+    assert downstream._score_device() == device
+
+
+def test_msn_resizes_bilinearly(checkpoints, data, tmp_path, monkeypatch):
+    seen = []
+
+    def stop(task, split, root, steps):
+        seen.extend(step['interpolation'] for step in steps if 'interpolation' in step)
+        raise UserError('seen')
+
+    monkeypatch.setattr(one_task, 'build_dataset', stop)
+    source = read_source(str(checkpoints / 'seed0' / 'epoch_3.pth'))
+    present = downstream.Present([TASKS['imagenet']], [])
+    for protocol in ('vissl', 'msn'):
+        settings = one_task.Evaluation(tmp_path, protocol=protocol)
+        downstream.evaluate([source], present, settings)
+    assert seen == ['bicubic', 'bilinear']
 
 
 @pytest.mark.slow

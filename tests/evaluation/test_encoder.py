@@ -223,3 +223,28 @@ def test_configs_are_read_back_as_they_were_saved(path):
 def test_code_in_a_checkpoint_is_not_run(text, message):
     with pytest.raises(UserError, match=message):
         literal_config(text, 'x.pth')
+
+
+def test_seeds_of_one_run_and_other_runs(tmp_path):
+    def run_of(name, model=MSN, **others):
+        path = tmp_path / name / 'epoch_3.pth'
+        save_checkpoint(path, model, **others)
+        return read_source(str(path)).run
+
+    first = dict(randomness=dict(seed=0), work_dir='a', data=dict(class_seed=0, num_workers=4))
+    second = dict(data=dict(num_workers=8, class_seed=1), work_dir='b', randomness=dict(seed=1))
+    assert run_of('a', **first) == run_of('b', **second)
+    # Gone on with from its own checkpoint, or started from another's.
+    assert run_of('a', **first) == run_of('c', **first, resume=True, load_from='x')
+    assert run_of('a', **first) != run_of('d', **first, load_from='x')
+    # --cfg-options of the same config.
+    changed = dict(MSN, head=dict(MSN['head'], num_prototypes=6))
+    assert run_of('a', **first) != run_of('e', changed, **first)
+
+
+def test_files_of_one_timm_model_are_no_seeds_of_each_other(tmp_path):
+    sources = []
+    for name in 'ab':
+        torch.save(dict(name=torch.zeros(ord(name))), tmp_path / f'{name}.pth')
+        sources.append(read_source(f'timm:test_vit={tmp_path / name}.pth'))
+    assert sources[0].group == sources[1].group and sources[0].run != sources[1].run

@@ -116,7 +116,7 @@ def test_scores_are_those_of_each_subset(data):
                 C=1 / result.l2, fit_intercept=False, tol=1e-8, max_iter=10000
             ).fit(x[subset].numpy(), y[subset].numpy())
             expected.append(model.score(x[60:].numpy(), y[60:].numpy()))
-        assert result.top1 == pytest.approx(expected)
+        assert result.top1 == pytest.approx(expected) and result.converged
         assert result.mean == pytest.approx(np.mean(expected))
         assert result.std == pytest.approx(np.std(expected, ddof=1))
     assert low_shot(x[:60], y[:60], x[60:], y[60:], subsets[:1], l2=[1.0])[0].std == 0

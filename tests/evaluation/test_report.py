@@ -13,6 +13,7 @@ def scores(top1, knn):
             '5': dict(skipped='too few'),
         },
         rankme=12.34,
+        uniformity=-3.456,
     )
 
 
@@ -73,11 +74,16 @@ def test_rows_stand_in_order():
     rows = [line.split('|')[2].strip() for line in table('Low-shot')[2:4]]
     assert rows == ['1 per class', '1%']
     assert table('RankMe')[2] == '| a | 12.3 | 12.3 |'
+    assert table('Uniformity')[2] == '| a | -3.46 | -3.46 |'
 
 
 def test_what_was_left_out_is_named():
     text = markdown(results())
     assert '- inat18: x does not exist' in text and '- cifar100 of b: image y' in text
+    # Under the low-shot table, once for both checkpoints.
+    section = text.split('## Low-shot')[1].split('\n## ')[0]
+    notes = [line for line in section.splitlines() if line.startswith('- ')]
+    assert notes == ['- IN1K, 5 per class: too few', '- CIFAR100, 5 per class: too few']
     assert 'a seed occurs twice' not in text
     same = results()
     same['checkpoints'][1]['seed'] = 0

@@ -6,7 +6,13 @@ import torch
 from torch.nn import functional as F
 
 from mmssl_prior.errors import UserError
-from mmssl_prior.evaluation import LogisticRegression, low_shot_features, rankme
+from mmssl_prior.evaluation import (
+    LogisticRegression,
+    low_shot_features,
+    rankme,
+    task_scores,
+    uniformity,
+)
 from mmssl_prior.evaluation.task_scores import ScoreSettings, TaskFeatures, score
 
 CLASSES = 3
@@ -99,8 +105,25 @@ def test_too_few_images_for_a_subset_are_said(features):
 
 def test_spectrum_and_sizes(features, scores):
     assert scores['rankme'] == pytest.approx(rankme(features.train_x))
+    assert scores['uniformity'] == pytest.approx(uniformity(features.test_x))
     assert len(scores['spectrum']) == scores['width'] == 6
     assert (scores['train_images'], scores['test_images']) == (21, 30)
+
+
+def test_uniformity_of_many_images_is_that_of_some(features, scores, monkeypatch):
+    monkeypatch.setattr(task_scores, 'UNIFORMITY_IMAGES', 20)
+    first, second = (score(features, CLASSES, None, SETTINGS)['uniformity'] for _ in range(2))
+    assert first == second != scores['uniformity']
+    assert first == pytest.approx(scores['uniformity'], abs=0.5)
+
+
+def test_regressions_that_have_not_converged_are_said(features, monkeypatch):
+    monkeypatch.setattr(LogisticRegression.__init__, '__defaults__', (1, 1e-12))
+    said = []
+    settings = ScoreSettings(ks=(1,), shots=(2,), subsets=1, l2=(0.1,))
+    kinds = score(features, CLASSES, None, settings, said=said.append)['low_shot']
+    assert not kinds['2'][0]['converged']
+    assert 'low-shot, 2, lambda 0.1: the regression has not converged' in said
 
 
 def not_finite(f):
