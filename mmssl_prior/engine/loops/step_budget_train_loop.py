@@ -11,7 +11,7 @@ from ...errors import UserError
 from ..local_batch_size import local_batch_size
 from ..schedulers import WarmupCosineParamScheduler
 
-__all__ = ['StepBudgetTrainLoop', 'epochs_for_steps']
+__all__ = ['StepBudgetTrainLoop', 'check_batches', 'epochs_for_steps']
 
 PLANNED = 'planned_epochs'  # in the checkpoint's message hub
 
