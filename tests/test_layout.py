@@ -30,11 +30,23 @@ ALLOWED = {
         'models.necks',
     },
     'models.classifiers': {'functional', 'models.layers'},
-    'engine': {'functional', 'models', 'datasets', 'evaluation'},
+    'engine': {'functional', 'models', 'datasets', 'evaluation', 'insight'},
     'evaluation': {'functional', 'models', 'datasets', 'config'},
     'visualization': {'functional', 'datasets'},
+    'insight': {'functional', 'models', 'datasets', 'evaluation', 'visualization', 'config'},
+    'conversion': {'functional', 'models', 'config'},
     'config': set(),
-    'cli': {'functional', 'models', 'datasets', 'evaluation', 'engine', 'visualization', 'config'},
+    'cli': {
+        'functional',
+        'models',
+        'datasets',
+        'evaluation',
+        'engine',
+        'visualization',
+        'insight',
+        'conversion',
+        'config',
+    },
 }
 # Maths only, nothing of a registry; numpy for what torch lacks (interpolation).
 MATHS = {'torch', 'numpy', 'math', 'collections', 'typing', 'itertools', 'functools'}

@@ -1,0 +1,3 @@
+"""What a model clustered, and which prior fits the data."""
+
+__all__: list[str] = []
