@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import distributed, multiprocessing
+from torch import distributed
+
+from tests.processes import forkserver_context, start_afresh
 
 __all__ = ['run_ranks']
 
@@ -36,10 +38,12 @@ def run_ranks(world_size: int, fn: Callable, *args: Any, timeout: float = 180) -
         RuntimeError: With the traceback of the rank that failed first.
         TimeoutError: If a rank is still running after ``timeout`` seconds.
     """
-    context = multiprocessing.get_context('spawn')
+    context = forkserver_context()
     with tempfile.TemporaryDirectory() as tmp:
         processes = [
-            context.Process(target=_rank, args=(rank, world_size, tmp, timeout, fn, args))
+            context.Process(
+                target=_rank, args=(dict(os.environ), rank, world_size, tmp, timeout, fn, args)
+            )
             for rank in range(world_size)
         ]
         try:
@@ -57,7 +61,16 @@ def run_ranks(world_size: int, fn: Callable, *args: Any, timeout: float = 180) -
         ]
 
 
-def _rank(rank: int, world_size: int, tmp: str, timeout: float, fn: Callable, args: tuple) -> None:
+def _rank(
+    environment: dict[str, str],
+    rank: int,
+    world_size: int,
+    tmp: str,
+    timeout: float,
+    fn: Callable,
+    args: tuple,
+) -> None:
+    start_afresh(environment)
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world_size))
     torch.set_num_threads(1)
     try:
