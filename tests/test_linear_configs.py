@@ -1,11 +1,14 @@
 """The linear evaluations against the table of VISSL's recipe, value by value."""
 
+import ast
+
 import pytest
 import torch
 from mmengine import Config
 from mmengine.optim import OptimWrapper
 from mmpretrain.registry import PARAM_SCHEDULERS
 
+from mmssl_prior.evaluation.tasks import TASKS as DOWNSTREAM
 from tests.smoke import ROOT
 
 FOLDER = ROOT / 'configs/benchmarks/linear'
@@ -20,6 +23,7 @@ TASKS = {
     'clevr-dist': ('ClevrDist', 6, 100, None, 'square bilinear', 'square bilinear'),
     'kitti-dist': ('KittiDist', 4, 28, (8, 16, 24), 'crop bilinear', 'crop bilinear'),
 }
+OURS = {'in1k': [], 'places205': [('avg', 'bn'), ('avg', None)]}
 
 
 def rates(cfg):
@@ -103,6 +107,9 @@ def test_vissl(task, arch):
         vissl = [('avg6x6', 8192, 'bn')] if task == 'places205' else []
         assert heads == [*vissl, ('avg', 2048, 'bn'), ('avg', 2048, None)]
         assert not vissl or cfg.model.heads[0].norm_channels == 2048
+    # Heads that VISSL does not have for the task are scored, and never the best.
+    ours = [(h.feature, h.get('norm')) for h in cfg.model.heads if h.get('extra')]
+    assert ours == ([] if arch == 'vit-b16' else OURS.get(task, [('avg', None)]))
 
 
 def test_msn():
@@ -114,6 +121,18 @@ def test_msn():
     (schedule,) = cfg.param_scheduler
     assert (schedule.type, schedule.T_max, schedule.eta_min) == ('CosineAnnealingLR', 100, 0.0)
     assert cfg.train_cfg.max_epochs == 100 and transforms(cfg) == 'crop bilinear'
+
+
+@pytest.mark.parametrize('path', sorted(FOLDER.glob('*.py')), ids=lambda path: path.stem)
+def test_the_docstring_says_what_it_costs(path):
+    cfg = Config.fromfile(path)
+    text = ' '.join((ast.get_docstring(ast.parse(path.read_text())) or '').split())
+    assert f'Hardware: 8 GPUs, {cfg.train_dataloader.batch_size} images on each. Cost: ' in text
+    task = path.stem.split('_')[-1]
+    (size,) = (t.sizes[0] for t in DOWNSTREAM.values() if t.benchmark == task)
+    passes = size * cfg.train_cfg.max_epochs / 1e6
+    said = float(text.split('Cost: ')[1].split(' million images')[0])
+    assert said == pytest.approx(passes, rel=0.02)
 
 
 def test_checkpoint_comes_from_the_environment(monkeypatch):

@@ -22,6 +22,7 @@ from mmssl_prior.evaluation.one_task import PROTOCOLS, Evaluation
 from mmssl_prior.evaluation.report import markdown
 from mmssl_prior.evaluation.task_scores import ScoreSettings
 from mmssl_prior.evaluation.tasks import GROUPS, SEVEN, TASKS, select_tasks
+from mmssl_prior.models.classifiers.trunk_features import parse_feature
 
 __all__ = ['main', 'parse_args']
 
@@ -57,7 +58,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     for flag, metavar, text in (
         ('--data', 'NAME=DIR', 'folder of the data of a task, where it lies elsewhere'),
-        ('--low-shot-list', 'NAME=FILE', 'published list of training images of a task'),
+        (
+            '--low-shot-list',
+            'NAME=FILE',
+            'published lists of training images of a task; those of one kind (images per class, or '
+            'share) give mean and standard deviation',
+        ),
     ):
         parser.add_argument(
             flag, nargs='+', action='extend', default=[], metavar=metavar, help=text
@@ -81,6 +87,24 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help='few-shot classes have fewer training images than FEW, many-shot ones more than MANY '
         '(default: 20 100)',
     )
+    parser.add_argument(
+        '--probe-features',
+        nargs='+',
+        default=[],
+        metavar='FEATURE',
+        help='more heads for the linear probe, with and without batch norm, on these features of '
+        'the frozen encoder: cls4 or pool4 (its last four blocks), cls_raw, ...; scored beside '
+        'the head of the table',
+    )
+    parser.add_argument(
+        '--lr-multipliers',
+        nargs='+',
+        type=float,
+        default=[],
+        metavar='FACTOR',
+        help="a copy of each head of the linear probe for each factor of the recipe's learning "
+        'rate (0.1 0.3 3 10), in the same run; scored beside the head of the table',
+    )
     parser.add_argument('--batch-size', type=int, default=64, help='on each rank (default: 64)')
     parser.add_argument('--workers', type=int, default=4, help='on each rank (default: 4)')
     parser.add_argument(
@@ -94,21 +118,30 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args = parse_run_arguments(parser, argv)
     if args.batch_size < 1 or args.workers < 0 or (args.image_size or 1) < 1:
         parser.error('--batch-size and --image-size must be at least 1, --workers at least 0')
+    if any(not 0 < factor < float('inf') for factor in args.lr_multipliers):
+        parser.error('--lr-multipliers must be positive')
     return args
 
 
-def _by_task(items: Sequence[str], flag: str) -> dict[str, str]:
-    named = {}
+def _by_task(items: Sequence[str], flag: str) -> dict[str, tuple[str, ...]]:
+    named: dict[str, tuple[str, ...]] = {}
     for item in items:
         name, equals, value = item.partition('=')
         if name not in SEVEN or not equals or not value:
             raise UserError(
                 f'{flag} {item}: expected NAME=PATH with one of the tasks {", ".join(SEVEN)}'
             )
-        if name in named:
-            raise UserError(f'{flag} names {name} twice: one path for each task')
-        named[name] = value
+        named[name] = (*named.get(name, ()), value)
     return named
+
+
+def _roots(items: Sequence[str]) -> dict[str, str]:
+    roots = {}
+    for name, paths in _by_task(items, '--data').items():
+        if len(paths) > 1:
+            raise UserError(f'--data names {name} twice: one folder for each task')
+        roots[name] = paths[0]
+    return roots
 
 
 def _settings(args: argparse.Namespace) -> Evaluation:
@@ -116,15 +149,21 @@ def _settings(args: argparse.Namespace) -> Evaluation:
     if out.exists() and not out.is_dir():
         raise UserError(f'--out {printable(out)} is not a folder')
     lists = _by_task(args.low_shot_list, '--low-shot-list')
-    for name, file in lists.items():
-        if not Path(file).is_file():
-            raise UserError(f'--low-shot-list {name}={printable(file)}: no such file')
+    for name, files in lists.items():
+        for file in files:
+            if not Path(file).is_file():
+                raise UserError(f'--low-shot-list {name}={printable(file)}: no such file')
+    for feature in args.probe_features:
+        parse_feature(feature)
     return Evaluation(
         out=out,
         protocol=args.protocol,
         data_root=args.data_root,
-        roots=_by_task(args.data, '--data'),
+        roots=_roots(args.data),
         lists=lists,
+        probe_features=tuple(dict.fromkeys(args.probe_features)),
+        # The recipe's own rate is the one of the table.
+        lr_multipliers=tuple(dict.fromkeys([1.0, *args.lr_multipliers])),
         scores=ScoreSettings(groups=tuple(args.groups)),
         image_size=args.image_size,
         batch_size=args.batch_size,
@@ -178,7 +217,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if not source.path:
                 _say(f'{source.name}: random weights, no checkpoint was named')
         present = _present(args.tasks, settings)
-        probe = probe_by_config(settings.protocol, args.launcher, _say, args.workers)
+        probe = probe_by_config(settings, args.launcher, _say)
         results = evaluate(sources, present, settings, probe, _say)
         _say(f'\n{markdown(results)}\nwritten to {settings.out}/results.json and report.md')
         if results['failed']:

@@ -26,7 +26,14 @@ from mmssl_prior.cli.options import (
     parse_run_arguments,
     read_run_config,
 )
-from mmssl_prior.config import check_arguments, check_complete, check_data_roots
+from mmssl_prior.config import (
+    check_arguments,
+    check_complete,
+    check_data_roots,
+    check_tested_classes,
+    checkpoint_weights,
+    read_checkpoint,
+)
 from mmssl_prior.errors import UserError
 
 __all__ = ['build_config', 'main', 'parse_args', 'test']
@@ -108,7 +115,7 @@ def _without_training(runner: Runner) -> None:
 
 
 def test(cfg: Config, predictions: str | None = None) -> tuple[dict[str, Any], Runner]:
-    """Builds the Runner, checks that the checkpoint is the model's, and evaluates.
+    """Builds the Runner, checks that checkpoint and classes are the model's, and evaluates.
 
     Args:
         cfg: A config that :func:`build_config` has made.
@@ -121,7 +128,10 @@ def test(cfg: Config, predictions: str | None = None) -> tuple[dict[str, Any], R
     check_data_roots(cfg, (f'{split}_dataloader', f'{split}_cfg'))
     prepare_distributed(cfg)
     runner = build_runner(cfg)
-    check_complete(runner.model, cfg.load_from)
+    content = read_checkpoint(cfg.load_from)
+    check_complete(runner.model, cfg.load_from, checkpoint_weights(content))
+    meta = content.get('meta')
+    check_tested_classes(runner, split, meta if isinstance(meta, Mapping) else None)
     if split == 'val':
         _without_training(runner)
         return runner.val(), runner

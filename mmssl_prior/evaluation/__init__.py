@@ -6,11 +6,18 @@ from .features import Features, evaluation_mode, extract_features
 from .knn import knn_classify, nearest_neighbors
 from .linear_probe import LinearProbeScores, linear_probe
 from .logistic_regression import LogisticRegression
-from .low_shot import LowShot, low_shot, low_shot_features, read_subset, sample_subset
+from .low_shot import (
+    LowShot,
+    low_shot,
+    low_shot_features,
+    read_subset,
+    read_subsets,
+    sample_subset,
+)
 from .probe_accuracy import HeadScores, ProbeAccuracy
 from .probe_features import ProbeRecipe, ProbeScores, probe_features
 from .prototype_usage import PrototypeUsage, prototype_usage
-from .representation import alignment, covariance_spectrum, rankme, uniformity
+from .representation import alignment, covariance_spectrum, effective_rank, rankme, uniformity
 
 __all__ = [
     'FeatureStore',
@@ -27,6 +34,7 @@ __all__ = [
     'alignment',
     'class_mean_top1',
     'covariance_spectrum',
+    'effective_rank',
     'evaluation_mode',
     'extract_features',
     'knn_classify',
@@ -38,6 +46,7 @@ __all__ = [
     'prototype_usage',
     'rankme',
     'read_subset',
+    'read_subsets',
     'sample_subset',
     'shot_group_top1',
     'top1',

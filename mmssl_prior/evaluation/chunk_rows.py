@@ -47,6 +47,7 @@ class ChunkRows:
             when CUDA runs out of memory.
         num_workers: Processes that load images.
         name: What the log calls the dataset.
+        labels: Whether labels are read, too.
 
     Raises:
         UserError: If no image can be decoded, a single one does not fit the
@@ -62,8 +63,9 @@ class ChunkRows:
         batch_size: int = 256,
         num_workers: int = 0,
         name: str = 'samples',
+        labels: bool = True,
     ) -> None:
-        self.model, self.forward, self.name = model, forward, name
+        self.model, self.forward, self.name, self.labels = model, forward, name, labels
         self.images = ImagesInOrder(dataset)
         self.batch_size, self.num_workers = batch_size, num_workers
         self.at_once = batch_size
@@ -138,7 +140,7 @@ class ChunkRows:
                     parts.append(part)
                     done += len(next(iter(part.values())))
         rows = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        return rows, labels_of(data['data_samples'] or [], self.name)
+        return rows, labels_of(data['data_samples'] or [], self.name) if self.labels else []
 
     def _forward(self, images: Tensor) -> dict[str, Tensor] | None:
         """Features of these images, or None after a note to take fewer at once."""

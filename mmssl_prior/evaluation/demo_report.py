@@ -4,18 +4,18 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner, find_latest_checkpoint, load_checkpoint, set_random_seed
+from mmengine.runner import Runner, find_latest_checkpoint, set_random_seed
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from ..config import checkpoint_weights, read_checkpoint
 from ..errors import UserError
 from .accuracy import class_mean_top1, top1
 from .features import extract_features
@@ -170,17 +170,14 @@ def _last_checkpoint(work_dir: Path) -> Path:
 
 def _load(model: nn.Module, path: Path) -> None:
     before = model.state_dict()
-    try:
-        state = load_checkpoint(model, str(path), map_location='cpu', logger='silent')['state_dict']
-    except (OSError, RuntimeError, ValueError, KeyError, EOFError, UnpicklingError) as error:
-        reason = str(error).split('\n')[0]
-        raise UserError(f'{path}: not a readable checkpoint ({reason})') from error
+    state = checkpoint_weights(read_checkpoint(str(path)))
     wrong = [key for key in before if key not in state or state[key].shape != before[key].shape]
     if wrong:
         raise UserError(
             f'{path} is of another model than the config: {len(wrong)} of '
             f'{len(before)} weights are missing or differ in shape, such as {wrong[0]}'
         )
+    model.load_state_dict(state, strict=False)
 
 
 def _score(

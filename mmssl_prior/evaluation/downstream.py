@@ -5,7 +5,8 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,21 @@ from mmengine import dist
 from mmengine.device import get_device
 
 from ..errors import UserError, printable
-from ..version import __version__
 from .encoder import Encoder, build_encoder
 from .encoder_source import EncoderSource
 from .one_task import FEATURES, PROTOCOLS, ConfigProbe, Evaluation, run_task
 from .report import FORMAT, markdown, summary
+from .result_files import (
+    RESULTS,
+    DataDigests,
+    finished,
+    of_first_rank,
+    probe_failure,
+    result_key,
+)
 from .tasks import Task
 
 __all__ = ['Present', 'evaluate', 'present_tasks']
-
-RESULTS = 'results.json'
 
 
 @dataclass(frozen=True)
@@ -56,11 +62,13 @@ def evaluate(
     """Score every checkpoint on every task.
 
     A finished task has a file ``<out>/<checkpoint>/<task>/results.json``,
-    and is not computed again for the same weights and settings. After each
+    and is not computed again for the same weights, settings and lists of images
+    and labels. After each
     one ``<out>/results.json`` and ``<out>/report.md`` are written anew. What
     a task raises as a mistake of the user's is reported under 'failed', and
     the next one begins; a linear probe that fails leaves the task's other
-    scores. Call it on all ranks; the first one writes.
+    scores. Tasks on the same images share their features, which are removed
+    with the last of them. Call it on all ranks; the first one writes.
 
     Args:
         sources: What to evaluate.
@@ -83,17 +91,29 @@ def evaluate(
     results: dict[str, Any] = dict(
         format=FORMAT,
         protocol=settings.protocol,
-        checkpoints=[],
+        # All of them: one that fails is missing in a mean, which says so.
+        checkpoints=[_described(source) for source in sources],
         results=[],
         skipped=present.skipped,
         failed=[],
         summary=[],
     )
-    device = _score_device()
-    keys = {(s.name, task.name): _key(s, task, settings) for s in sources for task in present.tasks}
+    device, digests = _score_device(), DataDigests(settings)
+    keys = {
+        (source.name, task.name): result_key(source, task, settings)
+        for source in sources
+        for task in present.tasks
+    }
     entries = {
-        (name, task): _finished(settings.out / name / task, key)
-        for (name, task), key in keys.items()
+        (source.name, task.name): finished(
+            settings.out / source.name / task.name,
+            keys[source.name, task.name],
+            task,
+            digests,
+            said,
+        )
+        for source in sources
+        for task in present.tasks
     }
     # What cannot be loaded is said before hours are spent on the others.
     due = [s for s in sources if any(entries[s.name, task.name] is None for task in present.tasks)]
@@ -101,9 +121,10 @@ def evaluate(
         _encoder(source, settings)
     for source in sources:
         encoder: Encoder | None = None
+        open_tasks = list(present.tasks)
         for number, task in enumerate(present.tasks, 1):
             where = f'{source.name} [{number}/{len(present.tasks)}] {task.title}'
-            folder = settings.out / source.name / task.name
+            folder = settings.out / source.name
             key, entry = keys[source.name, task.name], entries[source.name, task.name]
             if entry is not None:
                 said(f'{where}: done before')
@@ -114,7 +135,7 @@ def evaluate(
                 started = time.monotonic()
                 told = _prefixed(said, where)
                 try:
-                    scores = run_task(
+                    scores, data = run_task(
                         source, encoder, task, settings, config_probe, folder, key, device, told
                     )
                 except UserError as error:
@@ -124,6 +145,7 @@ def evaluate(
                     continue
                 entry = dict(
                     key=key,
+                    data=data,
                     checkpoint=source.name,
                     task=task.name,
                     encoder=type(encoder.backbone).__name__,
@@ -131,24 +153,31 @@ def evaluate(
                     seconds=round(time.monotonic() - started, 1),
                     scores=scores,
                 )
-                entry = _of_first_rank(entry)
-                _write(folder / RESULTS, entry)
-                if (
-                    _probe_failure(entry) is None
-                    and not settings.keep_features
-                    and dist.is_main_process()
-                ):
-                    shutil.rmtree(folder / FEATURES, ignore_errors=True)
+                entry = of_first_rank(entry)
+                _write(folder / task.name / RESULTS, entry)
             _add(results, source, entry)
-            reason = _probe_failure(entry)
+            reason = probe_failure(entry)
             if reason is not None:
                 said(f'{where}: linear probe failed: {reason}')
                 results['failed'].append(
                     dict(checkpoint=source.name, task=task.name, reason=f'linear probe: {reason}')
                 )
+            else:
+                open_tasks.remove(task)
+                if not settings.keep_features:
+                    _remove_features(folder, task, open_tasks)
             _report(results, settings.out)
     _report(results, settings.out)
     return results
+
+
+def _remove_features(folder: Path, task: Task, open_tasks: Sequence[Task]) -> None:
+    """Remove the features of a task, unless one that is not finished reads them too."""
+    needed = {other.features for other in open_tasks}
+    if task.features not in needed and dist.is_main_process():
+        shutil.rmtree(folder / FEATURES / task.features, ignore_errors=True)
+        with suppress(OSError):  # others are in it, or it is not there
+            (folder / FEATURES).rmdir()
 
 
 def _score_device() -> str:
@@ -158,11 +187,6 @@ def _score_device() -> str:
 
 def _encoder(source: EncoderSource, settings: Evaluation) -> Encoder:
     return build_encoder(source, settings.image_size, PROTOCOLS[settings.protocol].feature)
-
-
-def _probe_failure(entry: Mapping[str, Any]) -> str | None:
-    """Why a task that has its other scores has no linear probe."""
-    return (entry['scores'].get('linear') or {}).get('failed')
 
 
 def _silent(text: str) -> None:
@@ -192,62 +216,24 @@ def _named_apart(sources: Sequence[EncoderSource]) -> list[EncoderSource]:
     return list(named.values())
 
 
-def _key(source: EncoderSource, task: Task, settings: Evaluation) -> str:
-    """What the result of a task depends on."""
-    cfg = source.cfg.to_dict() if source.cfg is not None else dict(model=source.timm)
-    listed = settings.lists.get(task.name)
-    facts = dict(
-        format=FORMAT,
-        version=__version__,
-        weights=source.digest,
-        # What shots are counted in is part of the result, too.
-        config=[str(cfg.get(k)) for k in ('model', 'data_preprocessor', 'train_dataloader')],
-        task=asdict(task),
-        root=str(Path(settings.root(task)).resolve()) if task.folder else '',
-        protocol=[settings.protocol, *PROTOCOLS[settings.protocol]],
-        scores=asdict(settings.scores),
-        list=hashlib.sha256(Path(listed).read_bytes()).hexdigest() if listed else '',
-        image_size=settings.image_size,
-        # Batches of a probe that is trained by its config are those of all ranks together.
-        ranks=dist.get_world_size() if PROTOCOLS[settings.protocol].by_config else 1,
+def _described(source: EncoderSource) -> dict[str, Any]:
+    return dict(
+        name=source.name,
+        path=source.path,
+        sha256=source.digest,
+        group=source.group,
+        seed=source.seed,
+        encoder=None,
+        image_size=None,
     )
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def _finished(folder: Path, key: str) -> dict[str, Any] | None:
-    """The result of an earlier run, the same on every rank."""
-    entry = None
-    if dist.is_main_process() and (folder / RESULTS).is_file():
-        try:
-            content = json.loads((folder / RESULTS).read_text(encoding='utf-8'))
-            if content['key'] == key and _probe_failure(content) is None:
-                entry = content
-        except (ValueError, KeyError, TypeError, AttributeError):
-            entry = None  # Not a file of ours, or cut short by hand: computed again.
-    return _of_first_rank(entry)
-
-
-def _of_first_rank(value: Any) -> Any:
-    values = [value]
-    dist.broadcast_object_list(values)
-    return values[0]
 
 
 def _add(results: dict[str, Any], source: EncoderSource, entry: Mapping[str, Any]) -> None:
-    if source.name not in {checkpoint['name'] for checkpoint in results['checkpoints']}:
-        results['checkpoints'].append(
-            dict(
-                name=source.name,
-                path=source.path,
-                sha256=source.digest,
-                group=source.group,
-                seed=source.seed,
-                encoder=entry['encoder'],
-                image_size=entry['image_size'],
-            )
-        )
+    for checkpoint in results['checkpoints']:
+        if checkpoint['name'] == source.name:
+            checkpoint.update(encoder=entry['encoder'], image_size=entry['image_size'])
     results['results'].append(
-        {key: entry[key] for key in ('task', 'seconds', 'scores', 'key')}
+        {key: entry[key] for key in ('task', 'seconds', 'scores', 'key', 'data')}
         | dict(checkpoint=source.name)
     )
 

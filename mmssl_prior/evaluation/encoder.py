@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..config.checkpoints import check_complete
 from ..errors import UserError
-from ..models.classifiers import trunk_features
+from ..models.classifiers import has_tokens, trunk_features
 from .encoder_source import EncoderSource
 from .features import evaluation_mode
 
@@ -58,11 +58,8 @@ class Encoder(nn.Module):
         self.feature: str | None = None
         self.parts = _evaluated_parts(self)
         self.feature = feature
-        if feature and self.masks_patches:
-            raise UserError(
-                f'{type(self.backbone).__name__} hides patches when it is called, so {feature!r} '
-                'is not read off it: use --protocol fast'
-            )
+        if feature:
+            self._check_whole(feature, 'use --protocol fast')
 
     @property
     def backbone(self) -> Any:
@@ -71,8 +68,8 @@ class Encoder(nn.Module):
 
     @property
     def is_vit(self) -> bool:
-        """Whether images become patches, for the transforms of a task."""
-        return any(hasattr(module, 'patch_embed') for module in self.backbone.modules())
+        """Whether the backbone has tokens, for transforms and heads: a Swin counts as a ResNet."""
+        return has_tokens(self.backbone)
 
     @property
     def masks_patches(self) -> bool:
@@ -101,6 +98,18 @@ class Encoder(nn.Module):
         if out.ndim != 2:
             raise UserError(f'the encoder gives features of shape {tuple(out.shape)}, not (B, D)')
         return out
+
+    def more(self, inputs: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+        """Further features of the backbone, by their names in ``trunk_features``."""
+        self._check_whole(', '.join(names), 'leave them out')
+        return trunk_features(self.backbone, inputs, names)
+
+    def _check_whole(self, feature: str, remedy: str) -> None:
+        if self.masks_patches:
+            raise UserError(
+                f'{type(self.backbone).__name__} hides patches when it is called, so {feature!r} '
+                f'is not read off it: {remedy}'
+            )
 
     def _inner(self) -> Any:
         backbone = getattr(self.model, 'backbone', self.model)

@@ -18,7 +18,7 @@ from ..models.classifiers import trunk_features
 from .chunk_rows import ChunkRows, Forward
 from .feature_files import LABELS, complete, extract, finish, prepare
 from .features import Features, evaluated_backbone
-from .identity import dataset_digest, module_digest, pipeline_text
+from .identity import dataset_digest, images_digest, module_digest, pipeline_text
 
 __all__ = ['FeatureStore']
 
@@ -57,6 +57,7 @@ class FeatureStore(NamedTuple):
         num_workers: int = 0,
         chunk: int = 4096,
         name: str = 'samples',
+        labels: bool = True,
     ) -> 'FeatureStore':
         """Open the features of a dataset, or extract what is missing of them.
 
@@ -87,6 +88,9 @@ class FeatureStore(NamedTuple):
             num_workers: Processes that load images, on each rank.
             chunk: Images of a chunk.
             name: What the log calls the dataset.
+            labels: Whether they are stored. Without, features depend on the
+                images alone, and are found again by a dataset that labels the
+                same ones otherwise.
 
         Raises:
             UserError: If the folder cannot be written or is too small, is in
@@ -108,7 +112,7 @@ class FeatureStore(NamedTuple):
         manifest = dict(
             version=VERSION,
             network=network,
-            dataset=dataset_digest(dataset),
+            dataset=dataset_digest(dataset) if labels else images_digest(dataset),
             pipeline=pipeline_text(dataset),
             features=list(features),
             identity=list(identity),
@@ -120,7 +124,7 @@ class FeatureStore(NamedTuple):
         opened = _on_first_rank(lambda: complete(folder, manifest))
         if opened is not None:
             return cls(folder, opened)
-        rows = ChunkRows(model, dataset, forward, batch_size, num_workers, name)
+        rows = ChunkRows(model, dataset, forward, batch_size, num_workers, name, labels)
         with _locked(folder):
             plan = _on_first_rank(lambda: prepare(folder, manifest, rows, chunk))
             _on_all_ranks(lambda: extract(folder, plan, rows))

@@ -3,14 +3,17 @@
 import hashlib
 import pickle
 import re
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
+from mmengine.dataset import BaseDataset
 from torch import nn
 
 from ..errors import UserError
 
-__all__ = ['dataset_digest', 'module_digest', 'pipeline_text']
+__all__ = ['dataset_digest', 'images_digest', 'listed', 'module_digest', 'pipeline_text']
 
 PLAIN = (int, float, str, bool, type(None))
 # What says how a module came to be, or what it does at the moment.
@@ -81,6 +84,39 @@ def dataset_digest(dataset: Any) -> str:
         for info in dataset.data_list:
             digest.update(pickle.dumps(info, protocol=4))
     return digest.hexdigest()
+
+
+def images_digest(dataset: Any) -> str:
+    """Digest of a dataset's images alone: paths, or images in memory, in order.
+
+    It is the same for datasets that ask other questions of the same images.
+
+    Args:
+        dataset: Of MMEngine.
+    """
+    digest = hashlib.sha256()
+    for info in listed(dataset):
+        path = info.get('img_path')
+        if path is None:
+            image = np.ascontiguousarray(info['img'])
+            digest.update(f'{image.dtype}{image.shape}'.encode())
+            digest.update(image.data)
+        else:
+            digest.update(f'{path}\n'.encode(errors='surrogateescape'))
+    return digest.hexdigest()
+
+
+def listed(dataset: Any) -> Iterator[dict[str, Any]]:
+    """The annotation of each image in order, in a single pass over MMEngine's byte stream."""
+    dataset.full_init()
+    plain = isinstance(dataset, BaseDataset) and dataset.serialize_data
+    if plain and type(dataset).get_data_info is BaseDataset.get_data_info:
+        stream, start = memoryview(dataset.data_bytes), 0
+        for end in dataset.data_address.tolist():
+            yield pickle.loads(stream[start:end])
+            start = end
+    else:
+        yield from (dataset.get_data_info(i) for i in range(len(dataset)))
 
 
 def pipeline_text(dataset: Any) -> str:

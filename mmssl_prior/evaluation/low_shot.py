@@ -1,6 +1,6 @@
 """Classification from few labelled images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,18 @@ from ..errors import UserError, printable
 from .accuracy import top1
 from .logistic_regression import LogisticRegression
 
-__all__ = ['LowShot', 'low_shot', 'low_shot_features', 'read_subset', 'sample_subset']
+__all__ = [
+    'LowShot',
+    'PublishedLists',
+    'low_shot',
+    'low_shot_features',
+    'read_subset',
+    'read_subsets',
+    'sample_subset',
+]
+
+#: Positions by list, by kind of subset.
+PublishedLists = Mapping[str, Mapping[str, np.ndarray]]
 
 
 class LowShot(NamedTuple):
@@ -133,6 +144,43 @@ def read_subset(path: str | Path, names: Sequence[str]) -> np.ndarray:
     if not chosen:
         raise UserError(f'subset {shown}: the list is empty')
     return np.array(sorted(chosen))
+
+
+def read_subsets(
+    paths: Sequence[str | Path], names: Sequence[str], labels: Sequence[int] | np.ndarray
+) -> dict[str, dict[str, np.ndarray]]:
+    """Published lists by their kind, which is seen from what they hold.
+
+    A list with the same number of images of each of its classes is of that
+    kind ('1', '5'), another one of its share of all training images ('1%').
+
+    Args:
+        paths: The lists, as for :func:`read_subset`.
+        names: Paths of all training images.
+        labels: Their labels.
+
+    Returns:
+        Positions by file, by kind.
+
+    Raises:
+        UserError: As :func:`read_subset`, or if two lists hold the same images.
+    """
+    labels = np.asarray(labels)
+    found: dict[str, dict[str, np.ndarray]] = {}
+    same: dict[bytes, str] = {}
+    for path in map(str, paths):
+        chosen = read_subset(path, names)
+        other = same.setdefault(chosen.tobytes(), path)
+        if other != path:
+            raise UserError(
+                f'subset {printable(path)}: holds the same images as {printable(other)}: a mean '
+                'over both would count them twice'
+            )
+        sizes = np.unique(np.bincount(labels[chosen]))
+        sizes = sizes[sizes > 0]
+        kind = str(sizes[0]) if len(sizes) == 1 else f'{100 * len(chosen) / len(labels):.2g}%'
+        found.setdefault(kind, {})[path] = chosen
+    return found
 
 
 def low_shot(

@@ -1,5 +1,6 @@
 """One task of one checkpoint: from its data to its scores."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,18 +8,27 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from ..errors import UserError, printable
+from ..errors import UserError
 from .encoder import Encoder
 from .encoder_source import EncoderSource
-from .feature_store import FeatureStore
-from .features import Features
-from .low_shot import read_subset
+from .extraction import OWN, Extraction, among, published_lists, task_features
+from .representation import alignment
 from .stored_probe import stored_probe
-from .task_scores import ScoreSettings, TaskFeatures, score
-from .tasks import Task, build_dataset, pipeline
+from .task_data import read_task
+from .task_scores import ScoreSettings, score
+from .tasks import Task, pipeline
 from .training_counts import training_counts
+from .two_views import two_views
 
-__all__ = ['FEATURES', 'PROTOCOLS', 'ConfigProbe', 'Evaluation', 'Protocol', 'run_task']
+__all__ = [
+    'FEATURES',
+    'PROTOCOLS',
+    'ConfigProbe',
+    'Evaluation',
+    'ProbeTask',
+    'Protocol',
+    'run_task',
+]
 
 
 class Protocol(NamedTuple):
@@ -41,11 +51,32 @@ PROTOCOLS = {
     # Its evaluations resize with torchvision's default.
     'msn': Protocol('cls_raw', by_config=True, interpolation='bilinear'),
 }
-FEATURES = 'features'
+FEATURES = 'features'  # folder of the stored ones
 
-#: Trains the linear probe of a task by its config: (source, encoder, task, root, work_dir) to
-#: scores with 'top1', or None where the protocol has no config for the task.
-ConfigProbe = Callable[[EncoderSource, Encoder, Task, str, Path], dict[str, Any] | None]
+
+class ProbeTask(NamedTuple):
+    """What a probe that is trained by its config needs to know.
+
+    Attributes:
+        source: Of the encoder.
+        encoder: On its device.
+        task: The task, whose data are there.
+        root: Their folder.
+        work_dir: Of the training, which may have begun earlier.
+        counts: Training images of each class, for the groups.
+    """
+
+    source: EncoderSource
+    encoder: Encoder
+    task: Task
+    root: str
+    work_dir: Path
+    counts: Tensor
+
+
+#: Trains the linear probe of a task by its config, to what
+#: :func:`~.linear_entry.linear_entry` gives, or None where the protocol has no config for it.
+ConfigProbe = Callable[[ProbeTask], dict[str, Any] | None]
 
 
 @dataclass(frozen=True)
@@ -58,6 +89,10 @@ class Evaluation:
         data_root: Folder of the folders of all downloads.
         roots: Folders of single tasks, by name.
         lists: Published low-shot lists, by task.
+        probe_features: Further features for the linear probe, by their names
+            in :func:`~mmssl_prior.models.trunk_features`.
+        lr_multipliers: A copy of each head of the linear probe for each; with
+            1, the recipe's own rate, among them.
         scores: What is scored.
         image_size: Height and width; by default the encoder's own.
         batch_size: Images that pass the encoder together, on each rank.
@@ -69,7 +104,9 @@ class Evaluation:
     protocol: str = 'fast'
     data_root: str = 'data'
     roots: Mapping[str, str] = field(default_factory=dict)
-    lists: Mapping[str, str] = field(default_factory=dict)
+    lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    probe_features: tuple[str, ...] = ()
+    lr_multipliers: tuple[float, ...] = (1.0,)
     scores: ScoreSettings = field(default_factory=ScoreSettings)
     image_size: int | None = None
     batch_size: int = 64
@@ -91,7 +128,7 @@ def run_task(
     key: str,
     device: str,
     said: Callable[[str], None],
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], str]:
     """Extract the features of a task, and score them.
 
     Args:
@@ -100,15 +137,16 @@ def run_task(
         task: The task, whose data are there.
         settings: How.
         config_probe: Trains the linear probe of protocols that have configs.
-        folder: For features and the probe's log.
+        folder: Of the checkpoint: for features and the probe's log.
         key: What the result depends on, in a word: a probe that was trained for another is not
             gone on with.
         device: Where distances and regressions are computed.
         said: Is told what comes next.
 
     Returns:
-        As :func:`~.task_scores.score`; where the probe by its config fails,
-        'linear' has the reason under 'failed'.
+        As :func:`~.task_scores.score`, and 'alignment' and 'groups_of'; where
+        the probe by its config fails, 'linear' has the reason under 'failed'.
+        And the digest of the data's lists.
 
     Raises:
         UserError: If the data are malformed, images are in both splits, or
@@ -117,91 +155,76 @@ def run_task(
     root = settings.root(task)
     protocol = PROTOCOLS[settings.protocol]
     steps = pipeline(task, encoder.size, encoder.is_vit, protocol.interpolation)
-    datasets = {split: build_dataset(task, split, root, steps) for split in ('train', 'test')}
-    paths = {split: _paths(dataset) for split, dataset in datasets.items()}
-    _check_overlap(task, paths)
-    stores: dict[str, Features] = {}
-    for split, dataset in datasets.items():
+    data = read_task(task, root, steps)
+    lists = published_lists(settings.lists.get(task.name, ()), task.title, data)
+    # A probe by its config has heads of its own.
+    more = () if protocol.by_config else settings.probe_features
+    extraction = Extraction(
+        encoder,
+        task.title,
+        folder / FEATURES / task.features,
+        more,
+        settings.batch_size,
+        settings.workers,
+    )
+    stores = {}
+    for split, dataset in data.datasets.items():
         said(f'features of the {len(dataset)} images of the {split} split')
-        stores[split] = _features(encoder, dataset, task, split, settings, folder)
-        left_out = len(dataset) - len(stores[split].features)
+        stores[split] = extraction.of(dataset, f'{split} split', complete=split == 'test')
+        left_out = len(dataset) - len(stores[split][OWN].features)
         if left_out:
             said(f'{left_out} images of the {split} split cannot be decoded and are left out')
-    features = TaskFeatures(
-        stores['train'].features,
-        stores['train'].require_labels(f'{task.title}: the training split'),
-        stores['test'].features,
-        stores['test'].require_labels(f'{task.title}: the test split'),
-    )
-    published = None
-    if task.name in settings.lists:
-        if paths['train'] is None:
-            raise UserError(f'{task.title}: its images have no names; a list cannot name them')
-        names = paths['train']
-        kept = [names[i] for i in stores['train'].sample_idx.tolist()]
-        published = read_subset(settings.lists[task.name], kept)
+    features = task_features(stores, data)
+    if lists:
+        lists = among(lists, data, stores['train'][OWN])
+    counts = training_counts(source.cfg, task, root, features.train_y)
+    said(f'training images of each class: those of {counts.reason}')
+    few, many = settings.scores.groups
 
-    def linear() -> tuple[Tensor, dict[str, Any]]:
-        return stored_probe(features, task, encoder.is_vit, device)
+    def linear() -> dict[str, Any]:
+        return stored_probe(
+            features,
+            task,
+            encoder.is_vit,
+            device,
+            counts.counts,
+            settings.scores.groups,
+            settings.lr_multipliers,
+        )
 
-    counts = training_counts(source.cfg, task, root)
     scores = score(
         features,
         task.classes,
         None if protocol.by_config else linear,
         settings.scores,
-        counts,
+        counts.counts,
         device,
-        published,
+        lists,
         said,
     )
+    scores['groups_of'] = dict(
+        source=counts.source, reason=counts.reason, few_below=few, many_above=many
+    )
+    said('alignment')
+    of_views = extraction._replace(more=())
+    views = [
+        of_views.of(view, f'test split, view {number}', complete=True)[OWN].features
+        for number, view in enumerate(
+            two_views(data.datasets['test'], encoder.size, task.in_memory), 1
+        )
+    ]
+    first, second = views
+    scores.update(alignment=alignment(first, second), alignment_images=len(first))
     if protocol.by_config and config_probe is not None:
         said('linear probe by its config')
+        # Data that have grown since are another training, too.
+        begun = hashlib.sha256(f'{key} {data.digest}'.encode()).hexdigest()[:16]
+        work_dir = folder / task.name / 'linear' / begun
         try:
-            probed = config_probe(source, encoder, task, root, folder / 'linear' / key[:16])
+            probed = config_probe(ProbeTask(source, encoder, task, root, work_dir, counts.counts))
         except UserError as error:
             # The other scores are there.
             probed = dict(failed=str(error))
         if probed is not None:
             scores['linear'] = probed
-    return scores
-
-
-def _features(
-    encoder: Encoder, dataset: Any, task: Task, split: str, settings: Evaluation, folder: Path
-) -> Features:
-    store = FeatureStore.open_or_extract(
-        folder / FEATURES,
-        encoder,
-        dataset,
-        ['features'],
-        forward=lambda images: {'features': encoder(images)},
-        dtype='float32',
-        batch_size=settings.batch_size,
-        num_workers=settings.workers,
-        name=f'{task.title}, {split} split',
-    )
-    skipped = store.manifest['skipped']
-    if skipped and split == 'test':
-        position, reason = skipped[0]
-        raise UserError(
-            f'{task.title}: {len(skipped)} images of the test split cannot be decoded; the first: '
-            f'{printable(dataset.get_data_info(position).get("img_path"))} ({reason}); an '
-            'evaluation skips no image: restore the files'
-        )
-    return store.features('features')
-
-
-def _paths(dataset: Any) -> list[str] | None:
-    infos = (dataset.get_data_info(i) for i in range(len(dataset)))
-    paths = [info.get('img_path') for info in infos]
-    return None if None in paths else paths
-
-
-def _check_overlap(task: Task, paths: Mapping[str, list[str] | None]) -> None:
-    shared = sorted(set(paths['train'] or ()) & set(paths['test'] or ()))
-    if shared:
-        raise UserError(
-            f'{task.title}: {len(shared)} images are in both splits, the first: '
-            f'{printable(shared[0])}; tools/check_dataset.py {task.name} names more'
-        )
+    return scores, data.digest

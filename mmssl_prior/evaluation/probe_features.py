@@ -74,7 +74,7 @@ class ProbeRecipe(NamedTuple):
 
 
 class ProbeScores(NamedTuple):
-    """Scores of each head, the name of the best, and each head's predicted labels."""
+    """Scores of each head, the name of the best of those not extra, and predicted labels."""
 
     heads: dict[str, HeadScores]
     best: str
@@ -90,6 +90,8 @@ def probe_features(
     lr_multipliers: Sequence[float] = (1.0,),
     device: str | torch.device | None = None,
     name: str = 'probe',
+    train_counts: Tensor | None = None,
+    groups: tuple[int, int] = (20, 100),
 ) -> ProbeScores:
     """Train several linear classifiers on fixed features, side by side, and score them.
 
@@ -116,6 +118,8 @@ def probe_features(
             rate.
         device: Where to train; a GPU, if there is one.
         name: What the log calls the training; a line is logged each minute.
+        train_counts: Of each class, for many, medium and few.
+        groups: Their bounds, as for :class:`ProbeAccuracy`.
 
     Raises:
         UserError: If a head's feature is missing, features are not labelled or
@@ -147,9 +151,15 @@ def probe_features(
     parts: dict[str, Tensor] = {}
     for part in dist.all_gather_object(topk):
         parts |= part
-    scores = {head: head_scores(parts[head], labels['test']) for head in model.names}
-    print_log(f'{name}: {scores_text(scores)}', logger='current')
-    return ProbeScores(scores, best_head(scores), {head: parts[head][:, 0] for head in model.names})
+    scores = {
+        head: head_scores(parts[head], labels['test'], train_counts, groups) for head in model.names
+    }
+    print_log(f'{name}: {scores_text(scores, model.extra)}', logger='current')
+    return ProbeScores(
+        scores,
+        best_head(scores, model.extra),
+        {head: parts[head][:, 0] for head in model.names},
+    )
 
 
 def _with_width(

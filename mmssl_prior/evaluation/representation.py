@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from ..errors import UserError
 
-__all__ = ['alignment', 'covariance_spectrum', 'rankme', 'uniformity']
+__all__ = ['alignment', 'covariance_spectrum', 'effective_rank', 'rankme', 'uniformity']
 
 CHUNK = 4096
 
@@ -43,6 +43,11 @@ def covariance_spectrum(features: Tensor, centred: bool = True) -> Tensor:
         for chunk in features.split(CHUNK):
             total += chunk.double().sum(0)
     mean = total / len(features)
+    if len(features) < len(mean):
+        # The smaller matrix of inner products has the same eigenvalues but for zeros.
+        rows = features.double() - mean
+        values = torch.linalg.eigvalsh(rows @ rows.T / len(rows)).flip(0).clamp_min_(0)
+        return F.pad(values, (0, len(mean) - len(rows)))
     moment = total.new_zeros(len(total), len(total))
     for chunk in features.split(CHUNK):
         moment.addmm_((centred_chunk := chunk.double() - mean).T, centred_chunk)
@@ -78,7 +83,25 @@ def rankme(features: Tensor, eps: float = 1e-7) -> float:
     values = covariance_spectrum(features, centred=False).sqrt()[: min(features.shape)]
     if not values[0] > 0:
         raise UserError('RankMe: all features are zero')
-    p = values / values.sum() + eps
+    return effective_rank(values, eps)
+
+
+@torch.no_grad()
+def effective_rank(singular_values: Tensor, eps: float = 1e-7) -> float:
+    r"""Exponential of the entropy of singular values, as RankMe has it.
+
+    .. math:: \exp\Bigl(-\sum_k p_k \log p_k\Bigr), \qquad
+              p_k = \frac{\sigma_k}{\sum_j \sigma_j} + \epsilon
+
+    Args:
+        singular_values: Shape (min(N, D),), not all zero.
+        eps: Added to each p, as published.
+
+    Example:
+        >>> round(effective_rank(torch.tensor([3., 1.])), 4)
+        1.7548
+    """
+    p = singular_values / singular_values.sum() + eps
     return math.exp(-(p * p.log()).sum().item())
 
 

@@ -1,7 +1,7 @@
 """All scores of one task from the features of its two splits."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,19 @@ from mmengine import dist
 from torch import Tensor
 
 from ..errors import UserError
-from .accuracy import class_mean_top1, shot_group_top1, top1
+from .accuracy import shot_group_top1, top1
 from .knn import knn_classify
-from .low_shot import low_shot, low_shot_features, sample_subset
+from .low_shot import PublishedLists, low_shot, low_shot_features, sample_subset
 from .representation import covariance_spectrum, rankme, uniformity
 
-__all__ = ['ScoreSettings', 'TaskFeatures', 'accuracies', 'knn_scores', 'low_shot_scores', 'score']
+__all__ = [
+    'ScoreSettings',
+    'TaskFeatures',
+    'fixed_sample',
+    'knn_scores',
+    'low_shot_scores',
+    'score',
+]
 
 ROWS = 8192
 UNIFORMITY_IMAGES = 10_000  # the cost is that of all pairs
@@ -23,12 +30,17 @@ UNIFORMITY_IMAGES = 10_000  # the cost is that of all pairs
 
 @dataclass(frozen=True)
 class TaskFeatures:
-    """Features (N, D), which may be memory-mapped, and labels (N,), of both splits."""
+    """Features (N, D), which may be memory-mapped, and labels (N,), of both splits.
+
+    And by name further features for the linear probe, of the training and of
+    the test split.
+    """
 
     train_x: Tensor
     train_y: Tensor
     test_x: Tensor
     test_y: Tensor
+    more: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,41 +68,44 @@ class ScoreSettings:
     groups: tuple[int, int] = (20, 100)
 
 
-def accuracies(
-    predictions: Tensor, labels: Tensor, counts: Tensor | None, groups: tuple[int, int]
-) -> dict[str, Any]:
-    """Top-1, its mean over classes, and by group where classes fall into several.
+def knn_scores(
+    features: TaskFeatures,
+    settings: ScoreSettings,
+    device: str,
+    counts: Tensor | None = None,
+) -> tuple[dict[str, float], dict[str, dict[str, float | None]]]:
+    """Weighted k-NN for each k; the ranks share the queries.
 
-    Example:
-        >>> y = torch.tensor([0, 0, 1])
-        >>> accuracies(torch.tensor([0, 0, 0]), y, torch.tensor([200, 5]), (20, 100))['groups']
-        {'many': 1.0, 'medium': None, 'few': 0.0}
+    Returns:
+        Top-1 by k, and by k the mean top-1 of many, medium and few-shot
+        classes; the latter is empty without counts, and where all classes are
+        of one group.
     """
-    scores: dict[str, Any] = dict(
-        top1=top1(predictions, labels), class_mean_top1=class_mean_top1(predictions, labels)
-    )
-    if counts is not None:
-        few, many = groups
-        grouped = shot_group_top1(predictions, labels, counts, many, few)._asdict()
-        if sum(value is not None for value in grouped.values()) > 1:
-            scores['groups'] = grouped
-    return scores
-
-
-def knn_scores(features: TaskFeatures, settings: ScoreSettings, device: str) -> dict[str, float]:
-    """Top-1 of weighted k-NN for each k; the ranks share the queries."""
     ks = [k for k in settings.ks if k <= len(features.train_x)]
     if not ks:
-        return {}
+        return {}, {}
     rank, world = dist.get_dist_info()
     own = torch.arange(rank, len(features.test_x), world)
-    bank = features.train_x
-    predictions = knn_classify(
-        features.test_x[own].to(device), bank, features.train_y, ks, settings.temperature
+    found = knn_classify(
+        features.test_x[own].to(device),
+        features.train_x,
+        features.train_y,
+        ks,
+        settings.temperature,
     )
-    right = {k: int((predictions[k].cpu() == features.test_y[own]).sum()) for k in ks}
-    parts = dist.all_gather_object(right)
-    return {str(k): sum(part[k] for part in parts) / len(features.test_x) for k in ks}
+    parts = dist.all_gather_object({k: labels.cpu() for k, labels in found.items()})
+    scores, groups = {}, {}
+    for k in ks:
+        predictions = torch.empty_like(features.test_y)
+        for other, part in enumerate(parts):
+            predictions[other::world] = part[k]
+        scores[str(k)] = top1(predictions, features.test_y)
+        if counts is not None:
+            few, many = settings.groups
+            grouped = shot_group_top1(predictions, features.test_y, counts, many, few)._asdict()
+            if sum(value is not None for value in grouped.values()) > 1:
+                groups[str(k)] = grouped
+    return scores, groups
 
 
 def low_shot_scores(
@@ -98,12 +113,14 @@ def low_shot_scores(
     settings: ScoreSettings,
     num_classes: int,
     device: str,
-    published: np.ndarray | None = None,
+    published: PublishedLists | None = None,
     said: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Low-shot top-1 by kind of subset ('1', '2', '5', '1%', 'list'): one entry for each lambda.
+    """Low-shot top-1 by kind of subset ('1', '2', '5', '1%'): one entry for each lambda.
 
-    A kind that the data cannot fill says why instead.
+    Published lists are kinds of their own ('published 1', 'published 1%'): all
+    lists of a kind give one mean and one standard deviation. A kind that the
+    data cannot fill says why instead.
     """
     kinds: dict[str, dict] = {str(shots): dict(shots=shots) for shots in settings.shots}
     kinds[f'{100 * settings.share:g}%'] = dict(share=settings.share)
@@ -117,8 +134,8 @@ def low_shot_scores(
             ]
         except UserError as error:
             results[kind] = dict(skipped=str(error))
-    if published is not None:
-        subsets['list'] = [published]
+    for kind, lists in (published or {}).items():
+        subsets[f'published {kind}'] = list(lists.values())
     test_x = low_shot_features(features.test_x.float()).to(device)
     for kind, positions in subsets.items():
         # A few rows of what may be a large file.
@@ -142,11 +159,11 @@ def low_shot_scores(
 def score(
     features: TaskFeatures,
     num_classes: int,
-    linear: Callable[[], tuple[Tensor, dict[str, Any]]] | None,
+    linear: Callable[[], dict[str, Any]] | None,
     settings: ScoreSettings | None = None,
     counts: Tensor | None = None,
     device: str = 'cpu',
-    published: np.ndarray | None = None,
+    published: PublishedLists | None = None,
     said: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Every score of a task.
@@ -154,18 +171,19 @@ def score(
     Args:
         features: Of both splits.
         num_classes: Classes of the task.
-        linear: Trains the linear probe; returns its predictions on the test
-            split and the scores of every head. None where another trains it.
+        linear: Trains the linear probe; returns its entry. None where another
+            trains it.
         settings: What is scored.
-        counts: Images of each class that the encoder was trained on; by
+        counts: Training images of each class, for the groups of k-NN; by
             default those of the task's training split.
         device: Where distances and regressions are computed.
-        published: Positions of a published low-shot list.
+        published: Published low-shot lists.
         said: Is told what comes next.
 
     Returns:
-        What results.json holds of the task: 'linear', 'knn', 'low_shot',
-        'rankme', 'spectrum', 'uniformity', and the sizes. Scores are fractions in [0, 1].
+        What results.json holds of the task: 'linear', 'knn', 'knn_groups',
+        'low_shot', 'rankme', 'spectrum', 'uniformity', and the sizes. Scores
+        are fractions in [0, 1].
 
     Raises:
         UserError: If a feature is not finite or a label out of range.
@@ -177,19 +195,18 @@ def score(
     scores: dict[str, Any] = {}
     if linear is not None:
         said('linear probe')
-        predictions, heads = linear()
-        scores['linear'] = accuracies(
-            predictions.cpu(), features.test_y, counts, settings.groups
-        ) | dict(heads=heads)
+        scores['linear'] = linear()
     said('k-NN')
-    scores['knn'] = knn_scores(features, settings, device)
+    scores['knn'], scores['knn_groups'] = knn_scores(features, settings, device, counts)
     said('low-shot')
     scores['low_shot'] = low_shot_scores(features, settings, num_classes, device, published, said)
+    if published:
+        scores['low_shot_lists'] = {f'published {kind}': list(x) for kind, x in published.items()}
     said('spectrum')
     scores['rankme'] = rankme(features.train_x)
     scores['spectrum'] = [float(f'{x:.6g}') for x in covariance_spectrum(features.train_x)]
     if len(features.test_x) > 1:
-        rows = features.test_x[_sample(len(features.test_x), UNIFORMITY_IMAGES)]
+        rows = features.test_x[fixed_sample(len(features.test_x), UNIFORMITY_IMAGES)]
         scores['uniformity'] = uniformity(rows.float().to(device))
     scores.update(
         train_images=len(features.train_x),
@@ -199,7 +216,7 @@ def score(
     return scores
 
 
-def _sample(size: int, limit: int) -> Tensor:
+def fixed_sample(size: int, limit: int) -> Tensor:
     """Sorted positions of all of ``size`` images, or of as many as the limit, always the same."""
     if size <= limit:
         return torch.arange(size)

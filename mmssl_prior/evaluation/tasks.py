@@ -36,6 +36,8 @@ class Task:
         recipe: Training of the linear probe on stored features; VISSL's for
             the seven.
         benchmark: Name in ``configs/benchmarks/linear``.
+        images: One word for tasks that ask other questions of the same
+            images, whose features are extracted once; by default the name.
     """
 
     name: str
@@ -52,6 +54,17 @@ class Task:
     sizes: tuple[int, int] | None = None
     recipe: ProbeRecipe = ProbeRecipe()
     benchmark: str = ''
+    images: str = ''
+
+    @property
+    def features(self) -> str:
+        """Name of the folder of its features."""
+        return self.images or self.name
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether images come as arrays, as those of CIFAR-100 and the embedded data do."""
+        return not self.folder or self.dataset == 'CIFAR100Archive'
 
     def root(self, data_root: str, roots: Mapping[str, str]) -> str:
         """Folder of the data: the one named for this task, else its place below the data root."""
@@ -73,7 +86,8 @@ SMALL = ProbeRecipe(epochs=100, lr=0.1, batch_size=64, cosine_to=0.0, by_epoch=F
 def _embedded(name: str, title: str, dataset: str, classes: int, **target: str) -> Task:
     # 'train' is what a model is pretrained on; probes learn from the balanced split.
     train, test = dict(split='probe', **target), dict(split='test', **target)
-    return Task(name, title, dataset, classes, train, test, view=WHOLE, recipe=SMALL)
+    images = 'scenes' if dataset == 'ScenesLT' else ''
+    return Task(name, title, dataset, classes, train, test, view=WHOLE, recipe=SMALL, images=images)
 
 
 TASKS = {
@@ -126,6 +140,7 @@ TASKS = {
             recipe=ProbeRecipe(epochs=50, cosine_to=0.01),
             sizes=(70000, 15000),
             benchmark='clevr-count',
+            images='clevr',
         ),
         Task(
             'clevr-dist',
@@ -138,6 +153,7 @@ TASKS = {
             recipe=ProbeRecipe(epochs=100, cosine_to=0.01),
             sizes=(70000, 15000),
             benchmark='clevr-dist',
+            images='clevr',
         ),
         Task(
             'kitti-dist',
@@ -220,9 +236,7 @@ def pipeline(task: Task, size: int, is_vit: bool, interpolation: str | None = No
         ]
     else:
         steps = [dict(type='Resize', scale=(size, size), **look)]
-    # CIFAR-100 and the embedded data come as arrays.
-    in_memory = not task.folder or task.dataset == 'CIFAR100Archive'
-    return [*([] if in_memory else [dict(type='LoadImage')]), *steps, dict(type='PackInputs')]
+    return [*([] if task.in_memory else [dict(type='LoadImage')]), *steps, dict(type='PackInputs')]
 
 
 def build_dataset(task: Task, split: str, root: str, steps: Sequence[dict] = ()) -> Any:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,8 +14,9 @@ from mmssl_prior.cli.evaluate import main
 from mmssl_prior.cli.probe_by_config import config_of, fitted_config
 from mmssl_prior.config import load_config
 from mmssl_prior.errors import UserError
-from mmssl_prior.evaluation import downstream, linear_probe, one_task
+from mmssl_prior.evaluation import downstream, linear_probe, one_task, task_data
 from mmssl_prior.evaluation import tasks as declarations
+from mmssl_prior.evaluation.chunk_rows import ChunkRows
 from mmssl_prior.evaluation.encoder import build_encoder
 from mmssl_prior.evaluation.encoder_source import read_source
 from mmssl_prior.evaluation.tasks import EMBEDDED, SEVEN, TASKS
@@ -73,7 +75,14 @@ def run(checkpoints, data, tmp_path, capsys, monkeypatch):
     return call
 
 
-def test_tasks_whose_data_are_there(run, tmp_path):
+def test_tasks_whose_data_are_there(run, tmp_path, monkeypatch):
+    extracted = []
+    original = ChunkRows.chunks
+    monkeypatch.setattr(
+        ChunkRows,
+        'chunks',
+        lambda self, *args: extracted.append(self.name.split(',')[0]) or original(self, *args),
+    )
     status, said = run('--tasks', 'all', 'digits')
     assert status == 0, said.err
     results = run.results()
@@ -108,9 +117,13 @@ def test_tasks_whose_data_are_there(run, tmp_path):
     assert set(scores) == {
         'linear',
         'knn',
+        'knn_groups',
+        'groups_of',
         'low_shot',
         'rankme',
         'spectrum',
+        'alignment',
+        'alignment_images',
         'uniformity',
         'train_images',
         'test_images',
@@ -121,6 +134,22 @@ def test_tasks_whose_data_are_there(run, tmp_path):
     assert set(scores['linear']['heads']) == {'bn', 'plain'}
     # The digits that it was trained on are long-tailed, those of the probe are not.
     assert set(scores['linear']['groups']) == {'many', 'medium', 'few'}
+    assert set(scores['knn_groups']['20']) == {'many', 'medium', 'few'}
+    assert scores['groups_of'] == dict(
+        source='pretraining',
+        reason='what the encoder was trained on (DigitsLT)',
+        few_below=20,
+        many_above=100,
+    )
+    of_kitti = results['results'][2]['scores']['groups_of']
+    assert of_kitti['source'] == 'probe'
+    assert of_kitti['reason'].endswith('the encoder was trained on other data (DigitsLT)')
+    assert 'and between; counted in what the encoder was trained on (DigitsLT)' in said.out
+    assert scores['alignment_images'] == 250 and 0 < scores['alignment'] < 4
+    assert '| seed0/epoch_3 | alignment |' in said.out
+    # CLEVR's two tasks ask of the same images, which pass the encoder once.
+    assert extracted == ['Clevr/Count'] * 4 + ['KITTI/Dist'] * 4 + ['Digits'] * 4
+    assert not list((tmp_path / 'out/seed0/epoch_3').glob('features*'))
 
 
 def test_an_interrupted_evaluation_goes_on(run, tmp_path, monkeypatch):
@@ -155,6 +184,68 @@ def test_an_interrupted_evaluation_goes_on(run, tmp_path, monkeypatch):
     # Another setting is another result.
     monkeypatch.setattr(downstream, 'build_encoder', build_encoder)
     assert run('--groups', '1', '2', '--tasks', 'clevr-count')[0] == 0 and scored == [4, 8]
+
+
+def test_a_download_that_grows_is_noticed(run, tmp_path):
+    """Under the same root: the list is compared, not the folder's name."""
+    make_clevr(tmp_path / 'd/CLEVR_v1.0', [(8.0,) * 3, (8.2,) * 4])
+    command = ('--tasks', 'clevr-count')
+    assert run(*command, root=tmp_path / 'd')[0] == 0
+    first = run.results()['results'][0]
+    shutil.rmtree(tmp_path / 'd')
+    make_clevr(tmp_path / 'd/CLEVR_v1.0', [(8.0,) * 3, (8.2,) * 4, (11.0,) * 10])
+    status, said = run(*command, root=tmp_path / 'd')
+    assert status == 0 and 'done before' not in said.out
+    assert 'Clevr/Count: other images or labels than before; it is scored again' in said.out
+    second = run.results()['results'][0]
+    assert [entry['scores']['train_images'] for entry in (first, second)] == [2, 3]
+    assert first['key'] == second['key'] and first['data'] != second['data']
+    assert 'done before' in run(*command, root=tmp_path / 'd')[1].out
+
+
+def test_a_checkpoint_of_which_every_task_failed_is_missed(run, tmp_path, monkeypatch):
+    original = one_task.score
+
+    def failing(features, *args):
+        if len(scored) == 1:
+            scored.append(1)
+            raise UserError('no memory left')
+        scored.append(0)
+        return original(features, *args)
+
+    scored = []
+    monkeypatch.setattr(one_task, 'score', failing)
+    status, said = run('--tasks', 'kitti-dist', names=('seed0', 'seed1'))
+    assert status == 1 and '- kitti-dist of seed1/epoch_3: no memory left' in said.out
+    results = run.results()
+    assert [c['name'] for c in results['checkpoints']] == ['seed0/epoch_3', 'seed1/epoch_3']
+    (entry,) = [e for e in results['summary'] if e['table'] == 'linear']
+    assert (entry['count'], entry['of']) == (1, 2)
+    assert ', 1 of 2 |' in said.out and 'no task finished' in said.out
+
+
+def test_more_heads(run, monkeypatch):
+    """Those of the options stand beside the head of the table, which they do not change."""
+    assert run('--tasks', 'kitti-dist')[0] == 0
+    plain = run.results()['results'][0]['scores']['linear']
+    options = ('--probe-features', 'cls2', '--lr-multipliers', '0.3')
+    status, said = run('--tasks', 'kitti-dist', *options)
+    assert status == 0 and 'done before' not in said.out
+    linear = run.results()['results'][0]['scores']['linear']
+    names = ('bn', 'plain', 'cls2_bn', 'cls2_plain')
+    assert set(linear['heads']) == {
+        f'{name}_x{factor}' for name in names for factor in ('1', '0.3')
+    }
+    assert (plain['head'], linear['head']) == ('bn', 'bn_x1')
+    assert linear['top1'] == plain['top1'] == linear['heads']['bn_x1']['top1']
+    assert [n for n, head in linear['heads'].items() if head['in_table']] == ['bn_x1']
+    assert '## Linear probe, best of the other heads' in said.out
+    status, said = run('--tasks', 'kitti-dist', '--probe-features', 'cls9')
+    assert status == 1 and 'MSNViT has 2 blocks, not 9' in said.out
+    status, said = run('--probe-features', 'last')
+    assert status == 1 and "unknown feature 'last'" in said.err
+    with pytest.raises(SystemExit):
+        run('--lr-multipliers', '0')
 
 
 def test_several_checkpoints(run):
@@ -305,16 +396,23 @@ def test_images_in_both_splits(run, tmp_path):
     assert 'features of' not in said.out
 
 
-def test_a_published_list(run, tmp_path, data):
+def test_published_lists(run, tmp_path, data):
     names = sorted(path.name for path in (data / 'CLEVR_v1.0/images/train').iterdir())
-    (tmp_path / 'list.txt').write_text('\n'.join(names[:2]))
-    flag = ('--low-shot-list', f'clevr-count={tmp_path / "list.txt"}')
+    for name, chosen in (('a', names[:2]), ('b', names[1:])):
+        (tmp_path / name).write_text('\n'.join(chosen))
+    flag = ('--low-shot-list', *(f'clevr-count={tmp_path / name}' for name in 'ab'))
     status, said = run('--tasks', 'clevr-count', *flag)
-    assert status == 0 and '| published list |' in said.out
-    assert len(run.results()['results'][0]['scores']['low_shot']['list'][0]['top1']) == 1
-    # The list's content counts, not its name.
+    assert status == 0 and '| 1 per class, published |' in said.out
+    assert '- Clevr/Count, 1 per class, published: 2 lists' in said.out
+    scores = run.results()['results'][0]['scores']
+    (entry, *_), files = scores['low_shot']['published 1'], scores['low_shot_lists']['published 1']
+    assert files == [str(tmp_path / name) for name in 'ab']
+    first, second = entry['top1']
+    assert entry['mean'] == pytest.approx((first + second) / 2)
+    assert entry['std'] == pytest.approx(abs(first - second) / 2**0.5)
+    # The lists' content counts, not their names.
     assert 'done before' in run('--tasks', 'clevr-count', *flag)[1].out
-    (tmp_path / 'list.txt').write_text('\n'.join(names[1:]))
+    (tmp_path / 'b').write_text(names[2])
     assert 'done before' not in run('--tasks', 'clevr-count', *flag)[1].out
 
 
@@ -363,33 +461,155 @@ def test_configs_take_the_encoder(checkpoints, name, family):
     )  # fmt: skip
 
 
-def test_the_probe_by_config(run, checkpoints, tmp_path, monkeypatch):
+@pytest.fixture
+def two_epochs(monkeypatch):
+    """Configs of probes, cut to two epochs."""
     from mmssl_prior.cli import probe_by_config
 
     def short(name):
         cfg = load_config(name)
-        cfg.train_cfg.max_epochs = 2
+        cfg.train_cfg.update(max_epochs=2, val_interval=2)
         return cfg
 
     monkeypatch.setattr(probe_by_config, 'load_config', short)
-    status, said = run('--tasks', 'clevr-count', '--protocol', 'vissl')
+
+
+def probe_folders(tmp_path, task, name='seed0/epoch_3', out='out'):
+    return sorted((tmp_path / out / name / task / 'linear').iterdir())
+
+
+def heads_of(path):
+    state = torch.load(path, weights_only=False)['state_dict']
+    return {key: value for key, value in state.items() if key.startswith('heads.')}
+
+
+def test_the_probe_by_config(run, checkpoints, tmp_path, two_epochs):
+    status, said = run('--tasks', 'clevr-count', '--protocol', 'vissl', '--groups', '1', '1')
     assert status == 0, said.err
-    linear = run.results()['results'][0]['scores']['linear']
+    scores = run.results()['results'][0]['scores']
+    linear = scores['linear']
     assert set(linear['heads']) == {'cls_bn', 'cls'} and 0 <= linear['top1'] <= 1
+    assert all(head['in_table'] for head in linear['heads'].values()) and 'others' not in linear
     assert linear['top1'] == max(head['top1'] for head in linear['heads'].values())
-    folder = tmp_path / 'out/seed0/epoch_3/clevr-count/linear'
-    (probe,) = folder.iterdir()
+    assert linear['top1'] == linear['heads'][linear['head']]['top1']
+    assert f'- seed0/epoch_3: Clevr/Count {linear["head"]}' in said.out
+    (probe,) = probe_folders(tmp_path, 'clevr-count')
     assert (probe / 'epoch_2.pth').is_file() and 'vissl_vit-b16_clevr-count.py' in said.out
     # Other weights of the same name: a new probe, not the finished one of the old weights.
     state = torch.load(checkpoints / 'seed1/epoch_3.pth', weights_only=False)
     (tmp_path / 'seed0').mkdir()
     torch.save(state, tmp_path / 'seed0/epoch_3.pth')
     status, _ = run('--tasks', 'clevr-count', '--protocol', 'vissl', names=(tmp_path / 'seed0',))
-    assert status == 0 and len(list(folder.iterdir())) == 2
+    assert status == 0 and len(probe_folders(tmp_path, 'clevr-count')) == 2
     # MSN's protocol has another feature for k-NN and low-shot, and no probe but on ImageNet.
     status, said = run('--tasks', 'clevr-count', '--protocol', 'msn', out='msn')
     assert status == 0 and 'the protocol msn has no linear probe for it' in said.out
-    assert 'linear' not in run.results('msn')['results'][0]['scores']
+    scores = run.results('msn')['results'][0]['scores']
+    assert 'linear' not in scores and scores['groups_of']['source'] == 'probe'
+
+
+def test_vissls_heads_and_ours(run, tmp_path, two_epochs):
+    """Of a ResNet the head without batch norm is ours: never the number of the table."""
+    options = ('--image-size', '64', '--probe-features', 'avg2x2', '--lr-multipliers', '3')
+    command = ('--tasks', 'kitti-dist', '--protocol', 'vissl', '--groups', '2', '2')
+    status, said = run(*command, *options, names=('resnet',))
+    assert status == 0, said.err
+    linear = run.results()['results'][0]['scores']['linear']
+    names = ('avg_bn', 'avg', 'avg2x2_bn', 'avg2x2')
+    assert set(linear['heads']) == {f'{name}_x{factor}' for name in names for factor in (1, 3)}
+    assert [n for n, head in linear['heads'].items() if head['in_table']] == ['avg_bn_x1']
+    assert (linear['head'], linear['top1']) == ('avg_bn_x1', linear['heads']['avg_bn_x1']['top1'])
+    assert linear['others']['top1'] == max(
+        head['top1'] for head in linear['heads'].values() if not head['in_table']
+    )
+    assert f'KITTI/Dist {linear["others"]["head"]}' in said.out
+    # Many, medium and few of each head, from the counts of the training split.
+    counts = run.results()['results'][0]['scores']['groups_of']
+    assert counts['source'] == 'probe' and counts['few_below'] == 2
+    (probe,) = probe_folders(tmp_path, 'kitti-dist', 'resnet/epoch_3')
+    (log,) = probe.glob('*/*.log')
+    assert 'avg_x1 (extra) ' in log.read_text()
+
+
+def test_an_interrupted_probe_goes_on(run, tmp_path, two_epochs, monkeypatch):
+    from mmengine.hooks import CheckpointHook
+
+    command = ('--tasks', 'kitti-dist', '--protocol', 'vissl')
+    assert run(*command, out='whole')[0] == 0
+    original = CheckpointHook.after_train_epoch
+
+    def interrupted(self, runner):
+        original(self, runner)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CheckpointHook, 'after_train_epoch', interrupted)
+    status, said = run(*command)
+    assert status == 130 and 'the same command continues' in said.err
+    (folder,) = probe_folders(tmp_path, 'kitti-dist')
+    assert [path.name for path in folder.glob('*.pth')] == ['epoch_1.pth']
+    trained = []
+
+    def counted(self, runner):
+        original(self, runner)
+        trained.append(runner.epoch + 1)
+
+    monkeypatch.setattr(CheckpointHook, 'after_train_epoch', counted)
+    assert run(*command)[0] == 0 and trained == [2]
+    assert probe_folders(tmp_path, 'kitti-dist') == [folder]
+    (whole,) = probe_folders(tmp_path, 'kitti-dist', out='whole')
+    one, two = (heads_of(path / 'epoch_2.pth') for path in (folder, whole))
+    assert one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
+    entries = [run.results(out)['results'][0]['scores']['linear'] for out in ('out', 'whole')]
+    assert entries[0] == entries[1]
+
+
+def test_random_weights_are_the_encoders_own(run, tmp_path, two_epochs):
+    """Those of the other scores, whatever the generators were at when the probe was built."""
+    command = ('timm:test_vit', '--tasks', 'kitti-dist', '--protocol', 'vissl')
+    for out in ('one', 'two'):
+        torch.manual_seed(len(out) if out == 'one' else 99)
+        assert run(*command, names=(), out=out)[0] == 0
+    folders = [
+        probe_folders(tmp_path, 'kitti-dist', 'test_vit/random', out) for out in ('one', 'two')
+    ]
+    states = [torch.load(f / 'epoch_2.pth', weights_only=False)['state_dict'] for (f,) in folders]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    own = build_encoder(read_source('timm:test_vit')).backbone.state_dict()
+    kept = [key for key in own if f'backbone.{key}' in states[0]]
+    assert len(kept) > 20
+    assert all(torch.equal(own[key], states[0][f'backbone.{key}']) for key in kept)
+
+
+def test_encoders_without_tokens_take_the_recipe_of_resnets(tmp_path):
+    swin = dict(
+        RESNET,
+        backbone=dict(
+            type='SwinTransformer',
+            arch=dict(embed_dims=8, depths=[1, 1], num_heads=[1, 2]),
+            img_size=64,
+            out_indices=(1,),
+            pad_small_map=True,
+        ),
+    )
+    save_checkpoint(tmp_path / 'epoch_1.pth', swin, data_preprocessor=PREPROCESSOR)
+    source = read_source(str(tmp_path / 'epoch_1.pth'))
+    encoder = build_encoder(source, 64)
+    assert not encoder.is_vit
+    cfg = load_config(config_of('vissl', TASKS['kitti-dist'], encoder.is_vit))
+    fitted = fitted_config(cfg, source, encoder, '/data')
+    assert [(head['feature'], head['in_channels']) for head in fitted.model.heads] == [
+        ('avg', 16),
+        ('avg', 16),
+    ]
+    # Neither tokens nor a map.
+    mixer = build_encoder(read_source('timm:mixer_s32_224'))
+    assert not mixer.is_vit
+    with pytest.raises(UserError, match=r'TIMMBackbone at 224 px has none of .*\(avg\)'):
+        fitted_config(cfg, read_source('timm:mixer_s32_224'), mixer, '/data')
+    # Only what is ours would be left.
+    places = load_config(config_of('vissl', TASKS['places205'], encoder.is_vit))
+    with pytest.raises(UserError, match=r'at 32 px has none of .*\(avg6x6\).*--image-size'):
+        fitted_config(places, source, build_encoder(source, 32), '/data')
 
 
 def test_a_probe_that_fails_leaves_the_other_scores(run, tmp_path, monkeypatch):
@@ -426,7 +646,7 @@ def test_msn_resizes_bilinearly(checkpoints, data, tmp_path, monkeypatch):
         seen.extend(step['interpolation'] for step in steps if 'interpolation' in step)
         raise UserError('seen')
 
-    monkeypatch.setattr(one_task, 'build_dataset', stop)
+    monkeypatch.setattr(task_data, 'build_dataset', stop)
     source = read_source(str(checkpoints / 'seed0' / 'epoch_3.pth'))
     present = downstream.Present([TASKS['imagenet']], [])
     for protocol in ('vissl', 'msn'):

@@ -9,6 +9,9 @@ import sys
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmpretrain.registry import MODELS
+from PIL import Image
 
 from mmssl_prior.cli.test import _apply_amp, main
 from mmssl_prior.cli.train import main as train_main
@@ -16,6 +19,30 @@ from mmssl_prior.errors import UserError
 
 from .test_train import NAMES, ROOT, TOYS, environment
 
+CLASSIFIER = """
+default_scope = 'mmpretrain'
+custom_imports = dict(imports=['mmssl_prior'], allow_failed_imports=False)
+model = dict(
+    type='ImageClassifier',
+    data_preprocessor=dict(mean=[0] * 3, std=[255] * 3),
+    backbone=dict(type='ResNet', depth=18, stem_channels=4, base_channels=4),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(type='LinearClsHead', num_classes=2, in_channels=32),
+)
+test_dataloader = dict(
+    batch_size=2,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='CustomDataset',
+        data_root='{root}',
+        pipeline=[dict(type='LoadImage'), dict(type='PackInputs')],
+    ),
+)
+test_cfg = dict()
+test_evaluator = dict(type='Accuracy', topk=(1,))
+"""
 TEST_CONFIG = TOYS / 'toy_test_config.py'
 KNN_CONFIG = ROOT / 'configs/pmsn/pmsn_vit-mini_digits-lt.py'
 
@@ -128,6 +155,26 @@ def test_missing_data_is_said_before_the_config_is_logged(evaluate_here, tmp_pat
     status, out, error = evaluate_here(config, save_checkpoint(tmp_path), options=options)
     assert (status, out) == (1, '')
     assert re.fullmatch(r'error: .*/no/such/imagenet.*\n', error), error
+
+
+def test_a_label_that_would_mean_another_class(evaluate_here, tmp_path):
+    """The classes of the test data against those that the checkpoint was trained on."""
+    for name in 'ab':
+        (tmp_path / 'data' / name).mkdir(parents=True)
+        Image.new('RGB', (8, 8)).save(tmp_path / 'data' / name / '0.png')
+    (tmp_path / 'classifier.py').write_text(CLASSIFIER.format(root=tmp_path / 'data'))
+    cfg = Config.fromfile(tmp_path / 'classifier.py')
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        state = MODELS.build(cfg.model).state_dict()
+    for classes, expected in ((('a', 'b'), 0), (('a', 'c'), 1)):
+        meta = dict(dataset_meta=dict(classes=classes))
+        torch.save(dict(state_dict=state, meta=meta), tmp_path / 'c.pth')
+        status, out, error = evaluate_here(tmp_path / 'classifier.py', tmp_path / 'c.pth')
+        assert status == expected, error
+    assert error.startswith(
+        'error: the training of the checkpoint has 2 classes, test_dataloader 2, and a label would '
+        'mean another class in each: c only in the training of the checkpoint; b only in test_'
+    )
 
 
 def test_pretraining_is_evaluated_by_its_validation(evaluate_here, tmp_path, capsys):

@@ -132,6 +132,26 @@ def test_equals_a_plain_loop_and_is_opened_again(tmp_path):
         store.features('avg')
 
 
+def test_without_labels_images_alone_count(tmp_path):
+    model, data = build_model(), build_data()
+    with_labels = store_of(tmp_path, model, data)
+    store = store_of(tmp_path, model, data, labels=False)
+    count = Count(model)
+    # Other labels of the same images.
+    other = build_data(serialize_data=False)
+    for info in other.data_list:
+        info['gt_label'] = 15 - info['gt_label']
+    again = store_of(tmp_path, model, other, labels=False)
+    assert count.images == 0 and again == store and store.folder != with_labels.folder
+    features = store.features('cls')
+    assert features.labels is None and torch.equal(
+        features.features, with_labels.features('cls').features
+    )
+    assert not np.load(store.folder / 'labels.npy').any()
+    store_of(tmp_path, model, build_data(image_seed=1), labels=False)
+    assert count.images
+
+
 class Broken(Exception):
     pass
 

@@ -11,6 +11,7 @@ from mmssl_prior.evaluation import (
     read_subset,
     sample_subset,
 )
+from mmssl_prior.evaluation.low_shot import read_subsets
 
 
 @pytest.fixture(scope='module')
@@ -100,6 +101,21 @@ def test_published_lists(tmp_path):
         read_subset(path, [*names, 'data/c/x.JPEG'])
     with pytest.raises(ValueError, match='nowhere.*cannot be read'):
         read_subset(tmp_path / 'nowhere', names)
+
+
+def test_the_kind_of_a_list_is_seen_from_what_it_holds(tmp_path):
+    names = [f'{i}.png' for i in range(200)]
+    labels = np.arange(200) % 4
+    lists = dict(a=(0, 1, 2, 3), b=(4, 5, 6, 7), c=(0, 4, 8), d=(0, 4, 1, 5), e=(0, 1, 5, 9))
+    for name, chosen in lists.items():
+        (tmp_path / name).write_text('\n'.join(names[i] for i in chosen))
+    found = read_subsets([tmp_path / name for name in lists], names, labels)
+    kinds = {kind: [path[-1] for path in files] for kind, files in found.items()}
+    assert kinds == {'1': ['a', 'b'], '3': ['c'], '2': ['d'], '2%': ['e']}
+    assert found['1'][str(tmp_path / 'b')].tolist() == [4, 5, 6, 7]
+    (tmp_path / 'again').write_text('2.png\n0.png\n3.png\n1.png\n')
+    with pytest.raises(ValueError, match='again: holds the same images as .*/a: a mean'):
+        read_subsets([tmp_path / 'a', tmp_path / 'again'], names, labels)
 
 
 def test_scores_are_those_of_each_subset(data):

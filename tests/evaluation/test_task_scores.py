@@ -7,15 +7,22 @@ from torch.nn import functional as F
 
 from mmssl_prior.errors import UserError
 from mmssl_prior.evaluation import (
+    HeadScores,
     LogisticRegression,
+    knn_classify,
     low_shot_features,
     rankme,
     task_scores,
     uniformity,
 )
+from mmssl_prior.evaluation.linear_entry import linear_entry
 from mmssl_prior.evaluation.task_scores import ScoreSettings, TaskFeatures, score
 
 CLASSES = 3
+LISTS = {
+    '1': {'a.txt': np.array([0, 12, 19]), 'b.txt': np.array([3, 13, 20])},
+    '19%': {'c.txt': np.array([0, 1, 12, 19])},
+}
 SETTINGS = ScoreSettings(ks=(1, 5, 500), shots=(1, 2), share=0.5, subsets=2, l2=(0.1, 1.0))
 
 
@@ -32,27 +39,45 @@ def features():
     return TaskFeatures(around(train_y), train_y, around(test_y), test_y)
 
 
-def predicted(features):
-    return torch.where(features.test_y == 2, 1, features.test_y)
-
-
 @pytest.fixture(scope='module')
 def scores(features):
     return score(
         features,
         CLASSES,
-        lambda: (predicted(features), dict(bn=dict(top1=2 / 3))),
+        lambda: dict(top1=0.5),
         SETTINGS,
         counts=torch.tensor([200, 50, 5]),
-        published=np.array([0, 12, 19]),
+        published=LISTS,
     )
 
 
-def test_linear_and_groups(scores):
-    linear = scores['linear']
-    assert linear['top1'] == linear['class_mean_top1'] == pytest.approx(2 / 3)
-    assert linear['groups'] == dict(many=1.0, medium=1.0, few=0.0)
-    assert linear['heads'] == dict(bn=dict(top1=2 / 3))
+def test_a_probe_of_several_heads():
+    """The table's head is the best of its recipe's; what is ours stands beside it."""
+    heads = dict(
+        cls=HeadScores(0.5, None, 0.4, many=0.6, few=0.1),
+        cls_bn=HeadScores(0.6, None, 0.5, many=0.7),
+        ours=HeadScores(0.9, None, 0.8),
+        ours_too=HeadScores(0.7, None, 0.7),
+    )
+    entry = linear_entry(heads, ['cls', 'cls_bn'])
+    assert (entry['head'], entry['top1'], entry['class_mean_top1']) == ('cls_bn', 0.6, 0.5)
+    assert entry['others'] == dict(head='ours', top1=0.9, class_mean_top1=0.8)
+    assert [head['in_table'] for head in entry['heads'].values()] == [True, True, False, False]
+    # Groups where classes fall into several.
+    assert 'groups' not in entry and 'top5' not in entry
+    alone = linear_entry(heads, ['cls'])
+    assert alone['groups'] == dict(many=0.6, medium=None, few=0.1)
+    assert 'others' not in linear_entry(dict(cls=heads['cls']), ['cls'])
+
+
+def test_groups_of_k_nn(features, scores):
+    counts = torch.tensor([200, 50, 5])
+    assert set(scores['knn_groups']) == {'1', '5'}
+    for k, groups in scores['knn_groups'].items():
+        found = knn_classify(features.test_x, features.train_x, features.train_y, int(k))[int(k)]
+        right = (found == features.test_y).double()
+        for group, label in zip(('many', 'medium', 'few'), counts.argsort(descending=True)):
+            assert groups[group] == pytest.approx(right[features.test_y == label].mean().item())
 
 
 def test_a_probe_that_another_trains(features):
@@ -60,11 +85,8 @@ def test_a_probe_that_another_trains(features):
 
 
 def test_groups_of_one_kind_are_none(features):
-    def linear():
-        return predicted(features), {}
-
     # By default the counts of the training split, which are all below 20 here.
-    assert 'groups' not in score(features, CLASSES, linear, SETTINGS)['linear']
+    assert not score(features, CLASSES, None, SETTINGS)['knn_groups']
 
 
 def test_knn_equals_a_plain_loop(features, scores):
@@ -84,16 +106,26 @@ def test_knn_equals_a_plain_loop(features, scores):
 
 
 def test_low_shot(features, scores):
-    assert list(scores['low_shot']) == ['1', '2', '50%', 'list']
+    assert list(scores['low_shot']) == ['1', '2', '50%', 'published 1', 'published 19%']
     for kind, entries in scores['low_shot'].items():
         assert [entry['l2'] for entry in entries] == [0.1, 1.0]
-        assert len(entries[0]['top1']) == (1 if kind == 'list' else 2)
-    chosen = [0, 12, 19]
-    model = LogisticRegression(0.1).fit(
-        low_shot_features(features.train_x[chosen]), features.train_y[chosen], CLASSES
+        assert len(entries[0]['top1']) == (1 if kind == 'published 19%' else 2)
+    expected = []
+    for chosen in LISTS['1'].values():
+        model = LogisticRegression(0.1).fit(
+            low_shot_features(features.train_x[chosen]), features.train_y[chosen], CLASSES
+        )
+        right = model.predict(low_shot_features(features.test_x)) == features.test_y
+        expected.append(right.double().mean().item())
+    entry = scores['low_shot']['published 1'][0]
+    assert entry['top1'] == pytest.approx(expected)
+    assert (entry['mean'], entry['std']) == pytest.approx(
+        (np.mean(expected), np.std(expected, ddof=1))
     )
-    right = model.predict(low_shot_features(features.test_x)) == features.test_y
-    assert scores['low_shot']['list'][0]['mean'] == pytest.approx(right.double().mean().item())
+    assert scores['low_shot_lists'] == {
+        'published 1': ['a.txt', 'b.txt'],
+        'published 19%': ['c.txt'],
+    }
 
 
 def test_too_few_images_for_a_subset_are_said(features):

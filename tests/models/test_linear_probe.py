@@ -271,6 +271,30 @@ def test_metric_by_hand():
         scores['probe/b/top1'],
         scores['probe/b/top5'],
     ) == (0.5, 0.75, 0, 0)
+    # With training counts, the mean over the classes of each group; a head that is extra is never
+    # the best.
+    metric = METRICS.build(
+        dict(type='ProbeAccuracy', train_counts=[30] + [1] * 8 + [5], groups=(10, 20))
+    )
+    sample = dict(probe_heads=['a', 'b'], probe_extra=['a'])
+    metric.process(
+        None,
+        [
+            sample | dict(gt_label=torch.tensor([label]), probe_topk=torch.tensor([top, [9] * 5]))
+            for label, top in rows
+        ],
+    )
+    scores = metric.evaluate(4)
+    groups = {key: value for key, value in scores.items() if key.split('/')[-1] in ('many', 'few')}
+    assert groups == {
+        'probe/many': 0.0,
+        'probe/few': 1.0,
+        'probe/a/many': 0.5,
+        'probe/a/few': 0.5,
+        'probe/b/many': 0.0,
+        'probe/b/few': 1.0,
+    }
+    assert scores['probe/top1'] == scores['probe/b/top1'] and 'probe/medium' not in scores
     with pytest.raises(UserError, match='scores a LinearProbe; use Accuracy'):
         metric.process(None, [dict(gt_label=torch.tensor([0]))])
     with pytest.raises(UserError, match='has no gt_label'):
@@ -323,6 +347,7 @@ def test_bad_input():
         (lambda: model(images, samples([0, 1]), 'train'), "got 'train'"),
         (lambda: probe(heads=[dict(AVG, in_channels=31)])(images), r'shape \(2, 32\), .*=31: set'),
         (lambda: probe(heads=[]), 'at least one head and two classes'),
+        (lambda: probe(heads=[dict(AVG, extra=True)]), 'every head is extra'),
         (lambda: probe(num_classes=1), 'at least one head and two classes'),
         (lambda: probe(heads=[AVG, AVG]), "two heads are called 'avg'"),
         (lambda: probe(heads=[dict(feature='avg')]), r"needs feature and in_channels.*\['feature'"),

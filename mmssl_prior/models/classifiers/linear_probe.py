@@ -29,8 +29,8 @@ class LinearProbe(BaseModel):
 
     ``mode='predict'`` writes the five most probable labels of each head (the
     most probable one, of up to five classes), ``probe_topk`` of shape (H, 5),
-    and the heads' names, ``probe_heads``, into the samples;
-    :class:`ProbeAccuracy` scores each head.
+    the heads' names, ``probe_heads``, and the names of those that are extra,
+    ``probe_extra``, into the samples; :class:`ProbeAccuracy` scores each head.
 
     Args:
         backbone: Config; its ``init_cfg`` names the checkpoint.
@@ -143,4 +143,5 @@ class LinearProbe(BaseModel):
         for sample, labels in zip(data_samples, best):
             sample.set_field(labels, 'probe_topk')
             sample.set_field(self.heads.names, 'probe_heads', field_type='metainfo')
+            sample.set_field(self.heads.extra, 'probe_extra', field_type='metainfo')
         return data_samples

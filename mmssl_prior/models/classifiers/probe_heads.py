@@ -15,7 +15,7 @@ from .trunk_features import parse_feature
 __all__ = ['ProbeHead', 'ProbeHeads', 'top_labels']
 
 NORMS = (None, 'bn', 'ln_l2')
-KEYS = {'feature', 'in_channels', 'norm', 'norm_channels', 'name'}
+KEYS = {'feature', 'in_channels', 'norm', 'norm_channels', 'name', 'extra'}
 
 
 class ProbeHead(nn.Module):
@@ -122,10 +122,13 @@ class ProbeHeads(nn.Module):
     config's name: they do not depend on the other heads, and copies with
     other learning rates start alike.
 
+    A head with ``extra=True`` is none of the recipe's: it is trained and scored
+    like the others, and never chosen as the best.
+
     Args:
         heads: Configs: ``feature``, a name of :func:`trunk_features`,
-            ``in_channels``, and optionally ``norm``, ``norm_channels`` and
-            ``name``.
+            ``in_channels``, and optionally ``norm``, ``norm_channels``,
+            ``name`` and ``extra``.
         num_classes: Of every head.
         lr_multipliers: Factors of the optimizer's learning rate.
         seed: Of the initial weights.
@@ -133,7 +136,7 @@ class ProbeHeads(nn.Module):
 
     Raises:
         UserError: If there is no head or a config is malformed, two have one
-            name, or a multiplier is not positive.
+            name, all are extra, or a multiplier is not positive.
     """
 
     def __init__(
@@ -153,6 +156,7 @@ class ProbeHeads(nn.Module):
         self.by_key = nn.ModuleDict()
         self.features: dict[str, str] = {}
         self.factors: dict[str, float] = {}
+        self.extra: list[str] = []
         self._origin: dict[str, str] = {}
         for cfg in heads:
             origin = _name(cfg)
@@ -160,11 +164,15 @@ class ProbeHeads(nn.Module):
                 name = origin if len(lr_multipliers) == 1 else f'{origin}_x{factor:g}'
                 if name in self.features:
                     raise UserError(f'two heads are called {name!r}: give one another `name`')
-                options = {k: v for k, v in cfg.items() if k not in ('feature', 'name')}
+                options = {k: v for k, v in cfg.items() if k not in ('feature', 'name', 'extra')}
                 self.by_key[_key(name)] = ProbeHead(num_classes=num_classes, sync=sync, **options)
                 self.features[name] = cfg['feature']
                 self.factors[name] = float(factor)
                 self._origin[name] = origin
+                if cfg.get('extra'):
+                    self.extra.append(name)
+        if len(self.extra) == len(self.features):
+            raise UserError('every head is extra: one must not be, which is reported')
         self.reset()
 
     @property
@@ -239,8 +247,8 @@ def _name(cfg: Mapping[str, Any]) -> str:
     unknown = set(cfg) - KEYS
     if unknown or not {'feature', 'in_channels'} <= set(cfg):
         raise UserError(
-            f'a head needs feature and in_channels, and may have norm, norm_channels and name; got '
-            f'{sorted(cfg)}'
+            'a head needs feature and in_channels, and may have norm, norm_channels, name and '
+            f'extra; got {sorted(cfg)}'
         )
     parse_feature(cfg['feature'])
     norm = cfg.get('norm')

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ...errors import UserError
 
-__all__ = ['FeatureSpec', 'parse_feature', 'trunk_features']
+__all__ = ['FeatureSpec', 'has_tokens', 'parse_feature', 'trunk_features']
 
 TOKENS = re.compile(r'(cls|pool)([1-9]\d*)?(_raw)?')
 MAP = re.compile(r'avg(?:([1-9]\d*)x([1-9]\d*))?')
@@ -126,6 +126,20 @@ def trunk_features(backbone: nn.Module, images: Tensor, names: Sequence[str]) ->
             used = (normed if spec.norm else tokens)[-spec.blocks :]
             features[name] = _pooled(used, spec.kind, transformer, name)
     return features
+
+
+def has_tokens(backbone: nn.Module) -> bool:
+    """Whether a backbone has features of tokens, 'cls' or 'pool'; others have maps, as Swin has.
+
+    Example:
+        >>> has_tokens(nn.Conv2d(3, 8, 1))
+        False
+    """
+    try:
+        _transformer(backbone, 1)
+    except UserError:
+        return False
+    return True
 
 
 def _transformer(backbone: nn.Module, depth: int) -> _Transformer:
