@@ -37,6 +37,8 @@ from .scenes_lt import ScenesLT
 from .seeded_class_balanced_dataset import SeededClassBalancedDataset
 from .skip_undecodable import SkipUndecodable
 from .transforms import (
+    DrawnTransform,
+    EncodedImage,
     LoadImage,
     SeededBlockMask,
     SeededColorJitter,
@@ -49,6 +51,7 @@ from .transforms import (
     SeededSolarize,
     SeededTransform,
     UndecodableImage,
+    ViewSource,
 )
 
 __all__ = [
@@ -57,6 +60,8 @@ __all__ = [
     'ClevrDist',
     'ClevrScenes',
     'DigitsLT',
+    'DrawnTransform',
+    'EncodedImage',
     'ClassBatchSampler',
     'ClassImbalancedBatchSampler',
     'ClassIndex',
@@ -88,6 +93,7 @@ __all__ = [
     'SeededTransform',
     'SkipUndecodable',
     'UndecodableImage',
+    'ViewSource',
     'WeightedClassBatchSampler',
     'index_generator',
     'dataset_labels',

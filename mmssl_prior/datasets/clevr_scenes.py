@@ -8,6 +8,7 @@ from typing import NamedTuple
 from mmpretrain.datasets import BaseDataset
 
 from ..errors import UserError, printable
+from .listed_paths import check_listed
 from .skip_undecodable import SkipUndecodable
 
 __all__ = ['ClevrScenes', 'Scene']
@@ -90,6 +91,7 @@ class ClevrScenes(SkipUndecodable, BaseDataset):
                     f"{where} has no 'image_filename' or a malformed list 'objects' (each needs "
                     "'pixel_coords' of three numbers); unpack the archive again"
                 )
+            check_listed(entry.image, where)
             try:
                 label = self.label(entry.depths)
             except ValueError as error:

@@ -7,7 +7,6 @@ import numpy as np
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from ..errors import UserError
 from .long_tail import long_tailed_counts, power_law_counts
@@ -134,6 +133,9 @@ class DigitsLT(BaseDataset):
 
 @functools.lru_cache(maxsize=1)
 def _scans():
+    # Here, since it brings SciPy: a second that every command would spend.
+    from sklearn.datasets import load_digits
+
     return load_digits(return_X_y=True)
 
 

@@ -8,6 +8,7 @@ from mmpretrain.registry import DATASETS
 
 from ..errors import UserError, printable
 from .folder_scan import IMAGE_EXTENSIONS, FolderScan, scan_folder
+from .listed_paths import check_listed_file
 from .skip_undecodable import SkipUndecodable
 
 __all__ = ['ImageFolder']
@@ -85,6 +86,7 @@ class ImageFolder(SkipUndecodable, CustomDataset):
                 'path a line, relative to the folder'
             )
         try:
+            check_listed_file(self.ann_file)
             data_list = super().load_data_list()
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, 'strerror', None) or 'not UTF-8'

@@ -6,6 +6,7 @@ from mmpretrain.datasets import ImageNet
 from mmpretrain.registry import DATASETS
 
 from ..errors import UserError, printable
+from .listed_paths import check_listed_file
 from .skip_undecodable import SkipUndecodable
 
 __all__ = ['ImageNet1K']
@@ -61,6 +62,8 @@ class ImageNet1K(SkipUndecodable, ImageNet):
                 f'{self.split}/<wnid>/*.JPEG there (the archives of ILSVRC 2012, the validation '
                 'images sorted into folders of their wnid), or set data_root of the dataset'
             )
+        if self.ann_file and osp.isfile(self.ann_file):
+            check_listed_file(self.ann_file)
         try:
             return super().load_data_list()
         except (AssertionError, RuntimeError) as error:

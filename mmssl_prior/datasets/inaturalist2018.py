@@ -7,6 +7,7 @@ from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
 from ..errors import UserError
+from .listed_paths import check_listed
 from .skip_undecodable import SkipUndecodable
 
 __all__ = ['INaturalist2018']
@@ -166,6 +167,7 @@ def _label(name, number, ann_file):
     """The number of the class, from the path of the image."""
     if not isinstance(name, str):
         raise UserError(f"{ann_file}: images[{number}] has no 'file_name': {name!r:.80}")
+    check_listed(name, f'{ann_file}: images[{number}]')
     parts = name.split('/')
     if len(parts) != 4 or not (parts[2].isascii() and parts[2].isdigit()):
         raise UserError(

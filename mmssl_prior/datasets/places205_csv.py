@@ -6,6 +6,7 @@ from mmpretrain.datasets import BaseDataset, Places205
 from mmpretrain.registry import DATASETS
 
 from ..errors import UserError, printable
+from .listed_paths import check_listed
 from .skip_undecodable import SkipUndecodable
 
 __all__ = ['Places205CSV']
@@ -94,4 +95,5 @@ class Places205CSV(SkipUndecodable, BaseDataset):
                 f'{printable(self.ann_file)}, line {number}: label {label} is out of range, '
                 f'expected 0 to {NUM_CLASSES - 1}'
             )
+        check_listed(path, f'{printable(self.ann_file)}, line {number}')
         return dict(img_path=osp.join(images, path), gt_label=int(label))

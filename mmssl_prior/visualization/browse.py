@@ -10,6 +10,7 @@ from torch.utils.data import BatchSampler
 
 from ..datasets.samplers.epoch_index import EpochIndex, index_generator
 from ..datasets.transforms.seeded_transform import seeded_globals
+from ..datasets.transforms.view_source import ViewSource
 from ..errors import UserError
 from .pixels import to_rgb_array
 
@@ -64,6 +65,8 @@ class _Recorder:
         if self.first is None:
             raise UserError(f'image {index}: no step of the pipeline leaves an image under `img`')
         norm, image = self.last.get('img_norm_cfg'), self.last['img']
+        if isinstance(image, ViewSource):
+            image = image.render()  # as the device will
         views = image if isinstance(image, (list, tuple)) else [image]
         label, mask = self.last.get('gt_label'), self.last.get('mask')
         return BrowsedImage(

@@ -1,5 +1,7 @@
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -165,6 +167,39 @@ def test_truncated_and_foreign_files(root):
     path.write_bytes(b'\x1f\x8b\x08\x00\xff\xfe')
     with pytest.raises(UserError, match='train2018.json: not a JSON file'):
         INaturalist2018(str(root))
+
+
+@pytest.mark.slow
+def test_the_full_list_in_seconds_and_bounded_memory(tmp_path):
+    """437,513 images, as many as the training split has, in a process of its own."""
+    size = 437_513
+    content = dict(
+        images=[
+            dict(id=i, file_name=f'train_val2018/Aves/{i % 8142}/{i:032x}.jpg', rights_holder='x')
+            for i in range(size)
+        ],
+        annotations=[dict(id=i, image_id=i, category_id=i % 8142) for i in range(size)],
+        categories=[dict(id=i, name=f'{i}', supercategory='Aves') for i in range(8142)],
+    )
+    (tmp_path / 'train2018.json').write_text(json.dumps(content))
+    (tmp_path / 'train_val2018').mkdir()
+    script = (
+        'import resource, sys, time\n'
+        'from mmssl_prior.datasets import INaturalist2018\n'
+        'from mmssl_prior.evaluation.identity import dataset_digest\n'
+        'def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3\n'
+        'before, start = peak(), time.process_time()\n'
+        'data = INaturalist2018(sys.argv[1])\n'
+        'dataset_digest(data)\n'
+        'print("found", len(data), time.process_time() - start, peak() - before)\n'
+    )
+    command = [sys.executable, '-c', script, str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    (line,) = [x for x in result.stdout.splitlines() if x.startswith('found')] or [result.stderr]
+    _, images, seconds, megabytes = line.split()
+    assert int(images) == size
+    # Two seconds and 350 MB when written.
+    assert float(seconds) < 20 and float(megabytes) < 1000, line
 
 
 def test_bad_arguments(root):

@@ -168,7 +168,7 @@ def test_permission_denied(image, tmp_path, monkeypatch):
     def denied(*args, **kwargs):
         raise PermissionError(errno.EACCES, 'Permission denied', str(tmp_path / 'a.png'))
 
-    monkeypatch.setattr('mmssl_prior.datasets.transforms.load_image.Image.open', denied)
+    monkeypatch.setattr('PIL.Image.open', denied)
     with pytest.raises(UndecodableImage, match=r'a\.png: Permission denied$'):
         load(tmp_path / 'a.png')
 
@@ -228,6 +228,6 @@ def test_running_out_of_memory_is_not_the_fault_of_the_file(image, tmp_path, mon
     def fail(*args):
         raise MemoryError
 
-    monkeypatch.setattr('mmssl_prior.datasets.transforms.load_image.to_rgb', fail)
+    monkeypatch.setattr('mmssl_prior.datasets.transforms.decoding.to_rgb', fail)
     with pytest.raises(MemoryError):
         load(tmp_path / 'a.png')

@@ -1,5 +1,6 @@
 # iNaturalist 2018 as downloaded, with the views of the MSN release: one target and one anchor of
-# 224 px, ten focal anchors of 96 px.
+# 224 px, ten focal anchors of 96 px. VIEW_BACKEND in the environment chooses what makes the views:
+# opencv (the default), pillow (the reference) or device; they draw the same.
 data_root = 'data/inaturalist2018'
 num_focal_views = 10
 batch_size = 128
@@ -14,9 +15,12 @@ large_view = [dict(type='SeededRandomResizedCrop', scale=224, crop_ratio_range=(
 focal_view = [dict(type='SeededRandomResizedCrop', scale=96, crop_ratio_range=(0.05, 0.3)), *color]
 
 train_pipeline = [
-    dict(type='LoadImage'),
+    dict(type='LoadImage', defer=True),
     dict(
-        type='SeededMultiView', transforms=[large_view, focal_view], num_views=[2, num_focal_views]
+        type='SeededMultiView',
+        transforms=[large_view, focal_view],
+        num_views=[2, num_focal_views],
+        backend='{{$VIEW_BACKEND:opencv}}',
     ),
     dict(type='PackInputs'),
 ]

@@ -7,7 +7,12 @@ view = [
     dict(type='SeededGaussianBlur', radius_range=(0.1, 2.0), prob=0.5),
 ]
 pretrain_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='SeededMultiView', transforms=[view], num_views=[2]),
+    dict(type='LoadImage', defer=True),
+    dict(
+        type='SeededMultiView',
+        transforms=[view],
+        num_views=[2],
+        backend='{{$VIEW_BACKEND:opencv}}',
+    ),
     dict(type='PackInputs'),
 ]

@@ -14,7 +14,12 @@ small = [
     *distortion,
 ]
 pretrain_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='SeededMultiView', transforms=[large, small], num_views=[2, 6]),
+    dict(type='LoadImage', defer=True),
+    dict(
+        type='SeededMultiView',
+        transforms=[large, small],
+        num_views=[2, 6],
+        backend='{{$VIEW_BACKEND:opencv}}',
+    ),
     dict(type='PackInputs'),
 ]

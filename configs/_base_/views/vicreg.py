@@ -21,7 +21,12 @@ second_view = [
     dict(type='SeededSolarize', thr=128, prob=0.2),
 ]
 pretrain_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='SeededMultiView', transforms=[first_view, second_view], num_views=[1, 1]),
+    dict(type='LoadImage', defer=True),
+    dict(
+        type='SeededMultiView',
+        transforms=[first_view, second_view],
+        num_views=[1, 1],
+        backend='{{$VIEW_BACKEND:opencv}}',
+    ),
     dict(type='PackInputs'),
 ]

@@ -5,9 +5,24 @@ from mmpretrain.registry import TRANSFORMS
 from PIL import ImageFilter
 
 from ...errors import UserError
-from .seeded_transform import SeededTransform, check_probability, check_range
+from ...functional import box_blur_taps
+from . import array_ops
+from .seeded_transform import DrawnTransform, check_probability, check_range
 
 __all__ = ['SeededColorJitter', 'SeededGaussianBlur', 'SeededGrayscale', 'SeededSolarize']
+
+
+HUE = 3
+NEUTRAL = (1, 1, 1, 0)  # brightness, contrast, saturation, hue
+ON_ARRAYS = (
+    array_ops.adjust_brightness,
+    array_ops.adjust_contrast,
+    array_ops.adjust_saturation,
+    array_ops.adjust_hue,
+)
+# With what the first three blend: shares of the luma and of its mean.
+BLENDS = ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0))
+NO_BLEND = (1.0, 0.0, 0.0)
 
 
 def _factor_range(name, value, center, low, high):
@@ -20,7 +35,7 @@ def _factor_range(name, value, center, low, high):
 
 
 @TRANSFORMS.register_module()
-class SeededColorJitter(SeededTransform):
+class SeededColorJitter(DrawnTransform):
     r"""Brightness, contrast, saturation and hue in random order.
 
     .. math::
@@ -52,25 +67,54 @@ class SeededColorJitter(SeededTransform):
         self.hue = _factor_range('hue', hue, 0, -0.5, 0.5)
         self.prob = check_probability('prob', prob)
 
-    def apply(self, image, rng):
-        """Jitter or not."""
+    def draw(self, width, height, rng):
+        """Numbers of the operations in order, each with its factor."""
         if rng.random() >= self.prob:
-            return image
-        operations = (
-            (F.adjust_brightness, self.brightness, 1),
-            (F.adjust_contrast, self.contrast, 1),
-            (F.adjust_saturation, self.saturation, 1),
-            (F.adjust_hue, self.hue, 0),
-        )
+            return None
+        ranges = (self.brightness, self.contrast, self.saturation, self.hue)
+        drawn = []
         for k in rng.permutation(4):
-            adjust, (low, high), neutral = operations[k]
-            if not low == high == neutral:
-                image = adjust(image, rng.uniform(low, high))
+            low, high = ranges[k]
+            if not low == high == NEUTRAL[k]:
+                drawn.append((int(k), rng.uniform(low, high)))
+        return tuple(drawn)
+
+    def render(self, image, drawn):
+        """Jitter a PIL image."""
+        adjust = (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation, F.adjust_hue)
+        for k, factor in drawn:
+            image = adjust[k](image, factor)
         return image
+
+    def render_array(self, image, drawn):
+        """Jitter an array."""
+        for k, factor in drawn:
+            image = ON_ARRAYS[k](image, factor)
+        return image
+
+    def step(self):
+        """With or without hue."""
+        return 'jitter', 9 if self.hue == (0, 0) else 19
+
+    def columns(self, drawn):
+        """Three blends, the shift of the hue, three blends; what is not drawn is neutral."""
+        before: list[tuple] = []
+        after: list[tuple] = []
+        blends, shift = before, 0.0
+        for k, factor in drawn or ():
+            if k == HUE:
+                blends, shift = after, factor
+            else:
+                blends.append((factor, *BLENDS[k]))
+        before += [NO_BLEND] * (3 - len(before))
+        if self.step()[1] == 9:
+            return sum(before, ())
+        after += [NO_BLEND] * (3 - len(after))
+        return (*sum(before, ()), shift, *sum(after, ()))
 
 
 @TRANSFORMS.register_module()
-class SeededGrayscale(SeededTransform):
+class SeededGrayscale(DrawnTransform):
     """Luma in all three channels, with a given probability.
 
     Args:
@@ -83,15 +127,29 @@ class SeededGrayscale(SeededTransform):
     def __init__(self, prob=0.2):
         self.prob = check_probability('prob', prob)
 
-    def apply(self, image, rng):
-        """Drop the colours or not."""
-        if rng.random() >= self.prob:
-            return image
+    def draw(self, width, height, rng):
+        """Whether to drop the colours."""
+        return True if rng.random() < self.prob else None
+
+    def render(self, image, drawn):
+        """Grey PIL image."""
         return F.rgb_to_grayscale(image, num_output_channels=3)
+
+    def render_array(self, image, drawn):
+        """Grey array."""
+        return array_ops.grayscale(image)
+
+    def step(self):
+        """One column."""
+        return 'grayscale', 1
+
+    def columns(self, drawn):
+        """1 for grey."""
+        return (1.0 if drawn else 0.0,)
 
 
 @TRANSFORMS.register_module()
-class SeededGaussianBlur(SeededTransform):
+class SeededGaussianBlur(DrawnTransform):
     """Gaussian blur of random radius, with a given probability.
 
     The radius is the standard deviation in pixels of PIL's ``GaussianBlur``
@@ -110,16 +168,29 @@ class SeededGaussianBlur(SeededTransform):
         self.radius_range = check_range('radius_range', radius_range, 0)
         self.prob = check_probability('prob', prob)
 
-    def apply(self, image, rng):
-        """Blur or not."""
-        if rng.random() >= self.prob:
-            return image
-        radius = rng.uniform(*self.radius_range)
-        return image.filter(ImageFilter.GaussianBlur(radius))
+    def draw(self, width, height, rng):
+        """The radius."""
+        return rng.uniform(*self.radius_range) if rng.random() < self.prob else None
+
+    def render(self, image, drawn):
+        """Blur a PIL image."""
+        return image.filter(ImageFilter.GaussianBlur(drawn))
+
+    def render_array(self, image, drawn):
+        """Blur an array."""
+        return array_ops.blur(image, drawn)
+
+    def step(self):
+        """As many taps as the largest radius needs."""
+        return 'blur', len(box_blur_taps(self.radius_range[1]))
+
+    def columns(self, drawn):
+        """The taps of the filter."""
+        return box_blur_taps(drawn or 0.0, self.step()[1] // 2)
 
 
 @TRANSFORMS.register_module()
-class SeededSolarize(SeededTransform):
+class SeededSolarize(DrawnTransform):
     """Invert all values from a threshold on, with a given probability.
 
     Args:
@@ -136,8 +207,22 @@ class SeededSolarize(SeededTransform):
         self.thr = thr
         self.prob = check_probability('prob', prob)
 
-    def apply(self, image, rng):
-        """Solarise or not."""
-        if rng.random() >= self.prob:
-            return image
-        return F.solarize(image, self.thr)
+    def draw(self, width, height, rng):
+        """The threshold."""
+        return self.thr if rng.random() < self.prob else None
+
+    def render(self, image, drawn):
+        """Solarise a PIL image."""
+        return F.solarize(image, drawn)
+
+    def render_array(self, image, drawn):
+        """Solarise an array."""
+        return array_ops.solarize(image, drawn)
+
+    def step(self):
+        """One column."""
+        return 'solarize', 1
+
+    def columns(self, drawn):
+        """The threshold; 256 inverts nothing."""
+        return (256.0 if drawn is None else float(drawn),)

@@ -7,13 +7,14 @@ from mmpretrain.registry import TRANSFORMS
 from torchvision.transforms import InterpolationMode
 
 from ...errors import UserError
-from .seeded_transform import SeededTransform, check_probability, check_range
+from . import array_ops
+from .seeded_transform import DrawnTransform, check_probability, check_range
 
 __all__ = ['SeededFlip', 'SeededRandomResizedCrop']
 
 
 @TRANSFORMS.register_module()
-class SeededRandomResizedCrop(SeededTransform):
+class SeededRandomResizedCrop(DrawnTransform):
     r"""Crop of random area and aspect ratio, resized.
 
     .. math::
@@ -62,11 +63,7 @@ class SeededRandomResizedCrop(SeededTransform):
         self.interpolation = interpolation
 
     def draw(self, width, height, rng):
-        """Random crop of an image of this size.
-
-        Returns:
-            tuple[int]: top, left, height, width.
-        """
+        """top, left, height, width of a crop of an image of this size."""
         low, high = self.aspect_ratio_range
         for _ in range(self.attempts):
             area = width * height * rng.uniform(*self.crop_ratio_range)
@@ -82,14 +79,25 @@ class SeededRandomResizedCrop(SeededTransform):
         h = min(height, round(width / ratio))
         return (height - h) // 2, (width - w) // 2, h, w
 
-    def apply(self, image, rng):
-        """Crop and resize."""
-        crop = self.draw(image.width, image.height, rng)
-        return F.resized_crop(image, *crop, self.scale, InterpolationMode(self.interpolation))
+    def render(self, image, drawn):
+        """Crop and resize a PIL image."""
+        return F.resized_crop(image, *drawn, self.scale, InterpolationMode(self.interpolation))
+
+    def render_array(self, image, drawn):
+        """Crop and resize an array."""
+        return array_ops.crop_and_resize(image, drawn, self.scale, self.interpolation)
+
+    def step(self):
+        """Its columns come before those of all others."""
+        return 'crop', 4
+
+    def columns(self, drawn):
+        """top, left, height, width."""
+        return drawn
 
 
 @TRANSFORMS.register_module()
-class SeededFlip(SeededTransform):
+class SeededFlip(DrawnTransform):
     """Mirror with a given probability.
 
     Args:
@@ -107,8 +115,22 @@ class SeededFlip(SeededTransform):
             raise UserError(f"direction must be 'horizontal' or 'vertical', got {direction!r}")
         self.direction = direction
 
-    def apply(self, image, rng):
-        """Mirror or not."""
-        if rng.random() >= self.prob:
-            return image
+    def draw(self, width, height, rng):
+        """Whether to mirror."""
+        return True if rng.random() < self.prob else None
+
+    def render(self, image, drawn):
+        """Mirror a PIL image."""
         return F.hflip(image) if self.direction == 'horizontal' else F.vflip(image)
+
+    def render_array(self, image, drawn):
+        """Mirror an array."""
+        return array_ops.mirror(image, self.direction)
+
+    def step(self):
+        """One of the columns of the crop: all others commute with mirroring."""
+        return self.direction, 1
+
+    def columns(self, drawn):
+        """1 for mirrored."""
+        return (1.0 if drawn else 0.0,)

@@ -1,10 +1,9 @@
-"""What the seeded augmentations share: images in and out, and generators."""
+"""What the seeded augmentations share: generators, and drawing apart from applying."""
 
 import random
 from abc import abstractmethod
 from contextlib import contextmanager
 
-import mmcv
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
@@ -12,9 +11,11 @@ from PIL import Image
 
 from ...errors import UserError
 from ..samplers.epoch_index import index_generator
+from .pixels import array_to_pil, pil_to_array
 
 __all__ = [
     'GENERATOR_KEY',
+    'DrawnTransform',
     'SeededTransform',
     'array_to_pil',
     'check_probability',
@@ -24,44 +25,6 @@ __all__ = [
 ]
 
 GENERATOR_KEY = 'view_generator'
-
-
-def array_to_pil(image):
-    """PIL RGB image from a BGR array, as mmcv holds it, or a PIL image.
-
-    Args:
-        image (np.ndarray | PIL.Image.Image): uint8 of shape (H, W, 3), BGR.
-
-    Returns:
-        PIL.Image.Image: Shares no memory with the array.
-
-    Raises:
-        TypeError: If it is neither.
-    """
-    if isinstance(image, Image.Image):
-        return image if image.mode == 'RGB' else image.convert('RGB')
-    if not (
-        isinstance(image, np.ndarray)
-        and image.dtype == np.uint8
-        and image.ndim == 3
-        and image.shape[2] == 3
-    ):
-        raise TypeError(
-            'seeded transforms take uint8 images of shape (H, W, 3) in BGR '
-            f'order or PIL images, got {_describe(image)}'
-        )
-    return Image.fromarray(mmcv.bgr2rgb(image))
-
-
-def pil_to_array(image):
-    """uint8 BGR array of shape (H, W, 3) from a PIL RGB image."""
-    return mmcv.rgb2bgr(np.asarray(image))
-
-
-def _describe(image):
-    if isinstance(image, (np.ndarray, torch.Tensor)):
-        return f'{image.dtype} of shape {tuple(image.shape)}'
-    return type(image).__name__
 
 
 @contextmanager
@@ -152,3 +115,48 @@ class SeededTransform(BaseTransform):
     def __repr__(self):
         arguments = ', '.join(f'{k}={v}' for k, v in vars(self).items())
         return f'{type(self).__name__}({arguments})'
+
+
+class DrawnTransform(SeededTransform):
+    """Base of augmentations that draw first and look at the image then.
+
+    What is drawn depends on the image's size alone, so it can be drawn before
+    the image is decoded, and applied by whichever backend of
+    :class:`SeededMultiView` makes the view: by :meth:`render` to a PIL image,
+    by :meth:`render_array` to an array, or as :meth:`columns` of a batch on
+    the device. A subclass writes these.
+    """
+
+    @abstractmethod
+    def draw(self, width, height, rng):
+        """Draw parameters for an image of this size.
+
+        Args:
+            width (int): Of the image.
+            height (int): Of the image.
+            rng (np.random.Generator): All randomness comes from here.
+
+        Returns:
+            Parameters for the other methods; None leaves the image as it is.
+        """
+
+    @abstractmethod
+    def render(self, image, drawn):
+        """Apply what was drawn (not None) to a PIL RGB image."""
+
+    @abstractmethod
+    def render_array(self, image, drawn):
+        """Apply what was drawn (not None) to a uint8 BGR array."""
+
+    @abstractmethod
+    def step(self):
+        """(kind, number of columns) of :class:`ViewRecipe`."""
+
+    @abstractmethod
+    def columns(self, drawn):
+        """What was drawn, or None, as that many numbers."""
+
+    def apply(self, image, rng):
+        """Draw and apply."""
+        drawn = self.draw(image.width, image.height, rng)
+        return image if drawn is None else self.render(image, drawn)

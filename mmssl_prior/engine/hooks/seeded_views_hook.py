@@ -2,12 +2,14 @@
 
 from mmengine.dataset import ClassBalancedDataset
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmpretrain.datasets.transforms import MultiView
 from mmpretrain.registry import HOOKS
 
 from ...datasets.samplers import EpochIndex
 from ...datasets.transforms import SeededMultiView, SeededTransform
 from ...errors import UserError
+from ...models.data_preprocessors import MultiViewDataPreprocessor
 
 __all__ = ['SeededViewsHook']
 
@@ -25,8 +27,11 @@ class SeededViewsHook(Hook):
     checkpoint, so that a run without a seed of its own would go on with
     another order and other views.
 
+    And it checks that views left to the device have someone there to make them.
+
     Raises:
-        UserError: Before training, if the epoch does not arrive.
+        UserError: Before training, if the epoch does not arrive, or the
+            model's data preprocessor makes no views and should.
     """
 
     def __init__(self):
@@ -54,6 +59,8 @@ class SeededViewsHook(Hook):
                     'train_dataloader: MultiView with seeded transforms makes all '
                     "views of an image alike; use type='SeededMultiView'"
                 )
+        if any(getattr(step, 'backend', None) == 'device' for step in steps):
+            _check_preprocessor(runner.model)
         if not isinstance(_first_index(loader), EpochIndex):
             raise UserError(
                 'train_dataloader: the sampler does not pass on the epoch, so that '
@@ -67,6 +74,18 @@ class SeededViewsHook(Hook):
                     'drops the epoch from the index, so that seeded views would '
                     f'repeat in every epoch; use {_instead(data)}'
                 )
+
+
+def _check_preprocessor(model):
+    """Refuse a model that would take images and parameters for views."""
+    model = model.module if is_model_wrapper(model) else model
+    preprocessor = getattr(model, 'data_preprocessor', None)
+    if not isinstance(preprocessor, MultiViewDataPreprocessor):
+        raise UserError(
+            "train_dataloader: SeededMultiView has backend='device', but "
+            f'{type(preprocessor).__name__} makes no views: set type='
+            "'MultiViewDataPreprocessor' in model.data_preprocessor, or backend='opencv'"
+        )
 
 
 def _instead(dataset):
