@@ -1,0 +1,101 @@
+"""What a user names as data: a folder, a config or a dataset of the registry."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmpretrain.registry import DATASETS
+
+from ..config import load_config
+from ..errors import UserError, printable
+
+__all__ = ['named_dataset', 'steps_for', 'subsample']
+
+
+def named_dataset(
+    spec: str, arguments: Mapping[str, Any], labelled: bool, steps: Sequence[dict] = ()
+) -> Any:
+    """Build a dataset.
+
+    Args:
+        spec: A folder of images; a config, whose training data count; or the
+            name of a dataset class.
+        arguments: Override those of the dataset.
+        labelled: Whether subfolders of a folder are classes.
+        steps: Pipeline.
+
+    Raises:
+        UserError: If there is no such thing, or it cannot be built.
+    """
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        cfg: dict[str, Any] = dict(type='ImageFolder', data_root=spec)
+        if labelled:
+            cfg = dict(type='CustomDataset', data_root=str(path), with_label=True)
+    elif path.suffix == '.py' or spec.startswith('mmssl_prior::'):
+        cfg = _training_data(spec)
+    elif DATASETS.get(spec) is not None:
+        cfg = dict(type=spec)
+    else:
+        raise UserError(
+            f'{printable(spec)}: neither a folder, a config (.py) nor the name of a dataset class'
+        )
+    cfg = {**cfg, **arguments, 'pipeline': list(steps)}
+    kind = DATASETS.get(cfg['type']) if isinstance(cfg['type'], str) else cfg['type']
+    _check_names(kind, arguments)
+    return DATASETS.build(cfg)
+
+
+def _check_names(kind: Any, arguments: Mapping[str, Any]) -> None:
+    """A wrong name would vanish in the keyword arguments of a base class."""
+    known: set[str] = set()
+    for base in inspect.getmro(kind):
+        if '__init__' in vars(base):
+            known |= set(inspect.signature(vars(base)['__init__']).parameters)
+    for name in arguments:
+        if name not in known:
+            raise UserError(f'{kind.__name__} has no argument {name!r}')
+
+
+def _training_data(spec: str) -> dict[str, Any]:
+    cfg = load_config(spec).to_dict()
+    dataset: Any = (cfg.get('train_dataloader') or {}).get('dataset')
+    if not isinstance(dataset, dict):
+        raise UserError(f'{printable(spec)}: no train_dataloader.dataset')
+    # Wrappers repeat or resample images: the data themselves count.
+    while 'dataset' in dataset and isinstance(dataset['dataset'], dict):
+        dataset = dataset['dataset']
+    return dataset
+
+
+def steps_for(dataset: Any, size: int) -> list[dict]:
+    """The deterministic transforms to a square of ``size`` pixels.
+
+    Args:
+        dataset: Its samples name files, or hold the images.
+        size: Height and width.
+    """
+    in_memory = 'img' in dataset.get_data_info(0)
+    look = dict(backend='pillow', interpolation='bicubic')
+    return [
+        *([] if in_memory else [dict(type='LoadImage')]),
+        dict(type='ResizeEdge', scale=size, edge='short', **look),
+        dict(type='CenterCrop', crop_size=size),
+        dict(type='PackInputs'),
+    ]
+
+
+def subsample(dataset: Any, most: int, seed: int = 0) -> Any:
+    """The dataset, or a random part of it in its own order.
+
+    Args:
+        dataset: Of MMEngine.
+        most: Number of images to keep at most.
+        seed: Of the choice.
+    """
+    if len(dataset) <= most:
+        return dataset
+    chosen = np.random.default_rng(seed).choice(len(dataset), most, replace=False)
+    return dataset.get_subset(np.sort(chosen).tolist())
