@@ -2,7 +2,7 @@
 
 import os
 
-__all__ = ['UserError', 'printable']
+__all__ = ['Preempted', 'UserError', 'printable']
 
 
 class UserError(ValueError):
@@ -12,6 +12,22 @@ class UserError(ValueError):
     remedy. The command line tools print it and exit with status 1. It is a
     ``ValueError``, so that callers in Python need not know this class.
     """
+
+
+class Preempted(SystemExit):
+    """The system asked the training to make room: it stopped behind a checkpoint.
+
+    The exit status is 75, ``EX_TEMPFAIL``: to be started again with ``--resume``.
+    """
+
+    STATUS = 75
+
+    def __init__(self, message: str = 'preempted') -> None:
+        super().__init__(self.STATUS)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
 
 
 def printable(path: object) -> str:

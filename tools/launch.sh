@@ -64,11 +64,12 @@ launch() {
         "$tools/$script" "$@"
 }
 
-# Starts the ranks as tasks of SLURM, and waits. From the environment: GPUS (8), GPUS_PER_NODE
-# (GPUS, at most 8), CPUS_PER_TASK (5), SRUN_ARGS, MASTER_ADDR and PORT (found), PYTHON (python).
+# Starts the ranks as tasks of SLURM, and waits; its status is theirs. From the environment: GPUS
+# (8), GPUS_PER_NODE (GPUS, at most 8), CPUS_PER_TASK (5), SRUN_ARGS, MASTER_ADDR and PORT (found),
+# PYTHON (python).
 #   submit PARTITION JOB_NAME SCRIPT [arguments]
 submit() {
-    local partition=$1 job=$2 script=$3 gpus=${GPUS:-8} cpus=${CPUS_PER_TASK:-5} per_node
+    local partition=$1 job=$2 script=$3 gpus=${GPUS:-8} cpus=${CPUS_PER_TASK:-5} per_node tasks code name
     shift 3
     positive GPUS "$gpus"
     per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
@@ -85,7 +86,7 @@ submit() {
     export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
     # SRUN_ARGS holds several words; given last, they win over those before.
     # shellcheck disable=SC2086
-    exec srun \
+    srun \
         --partition="$partition" \
         --job-name="$job" \
         --gres="gpu:$per_node" \
@@ -94,5 +95,44 @@ submit() {
         --cpus-per-task="$cpus" \
         --kill-on-bad-exit=1 \
         ${SRUN_ARGS:-} \
-        "$python" -u "$tools/$script" "$@" --launcher slurm
+        "$python" -u "$tools/$script" "$@" --launcher slurm &
+    tasks=$!
+    # A signal to this script is one to the tasks.
+    for name in INT TERM USR1; do
+        # shellcheck disable=SC2064
+        trap "kill -$name $tasks 2>/dev/null" "$name"
+    done
+    code=0
+    wait "$tasks" || code=$?
+    # A trapped signal ends the waiting, not the tasks.
+    while kill -0 "$tasks" 2>/dev/null; do
+        code=0
+        wait "$tasks" || code=$?
+    done
+    trap - INT TERM USR1
+    return "$code"
+}
+
+# Submits a training, and again with --resume as often as it makes room for another (status 75);
+# in a batch job SLURM is asked to queue the job once more, which then comes back here.
+#   submit_again PARTITION JOB_NAME SCRIPT [arguments]
+submit_again() {
+    local code again=()
+    if [ "${SLURM_RESTART_COUNT:-0}" != 0 ]; then
+        again=(--resume)
+    fi
+    while true; do
+        code=0
+        submit "$@" ${again[@]+"${again[@]}"} || code=$?
+        if [ "$code" != 75 ]; then
+            return "$code"
+        fi
+        if [ -n "${SLURM_JOB_ID:-}" ] && scontrol requeue "$SLURM_JOB_ID"; then
+            echo "preempted; job $SLURM_JOB_ID is queued again" >&2
+            return 0
+        fi
+        echo 'preempted; submitted again with --resume' >&2
+        again=(--resume)
+        sleep "${REQUEUE_DELAY:-10}"
+    done
 }

@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from traceback import print_exception
 from types import FrameType, TracebackType
 
-from mmssl_prior.errors import UserError
+from mmssl_prior.errors import Preempted, UserError
 
 __all__ = ['describe', 'run_guarded']
 
@@ -111,19 +111,23 @@ def run_guarded(body: Callable[[], None], interrupted: Callable[[], str]) -> int
 
     Args:
         body: The work.
-        interrupted: Returns the line to show after Ctrl-C.
+        interrupted: Returns the line to show after Ctrl-C or a preemption.
 
     Returns:
-        0; 1 after an error of the user's, shown as one line; 130 after Ctrl-C.
+        0; 1 after an error of the user's, shown as one line; 130 after
+        Ctrl-C; 75 where the work made room for another and can go on later.
         Any other exception is a bug: its traceback is shown, and 1 returned.
     """
     try:
         return _run(body)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Preempted) as ending:
+        preempted = isinstance(ending, Preempted)
         if _rank() in ('', '0'):
             with _deaf_to_interrupts():
+                if preempted:
+                    print(ending, file=sys.stderr)
                 print(interrupted(), file=sys.stderr, flush=True)
-        return 130
+        return Preempted.STATUS if preempted else 130
 
 
 @contextmanager

@@ -8,11 +8,11 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint
 from mmpretrain.registry import DATASETS, MODELS
 
 from mmssl_prior.cli.boundary import run_guarded
 from mmssl_prior.cli.options import add_config_arguments, read_config
+from mmssl_prior.config import checkpoint_weights, read_checkpoint
 from mmssl_prior.config.checkpoints import check_complete
 from mmssl_prior.errors import UserError
 from mmssl_prior.evaluation.encoder_config import encoder_config
@@ -83,8 +83,9 @@ def export(
         dict(type='ImageFolder', data_root=data, pipeline=pipeline, test_mode=True)
     )
     model = MODELS.build(cfg.model)
-    check_complete(model, checkpoint)
-    load_checkpoint(model, checkpoint, map_location='cpu', logger='silent')
+    state = checkpoint_weights(read_checkpoint(checkpoint))
+    check_complete(model, checkpoint, state)
+    model.load_state_dict(state, strict=False)
     file = Path(checkpoint).stat()
     identity = [str(cfg.model), str(pipeline), f'{file.st_size} {file.st_mtime_ns}']
     return export_embeddings(

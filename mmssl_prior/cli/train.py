@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from mmengine import dist
 from mmengine.config import Config
 from mmengine.device import get_device
 
@@ -27,6 +28,7 @@ from mmssl_prior.config import (
     check_checkpoints,
     check_classes,
     check_data_roots,
+    latest_checkpoint,
     package_root,
     warn_of_schedules,
 )
@@ -89,7 +91,11 @@ def train(cfg: Config) -> None:
     check_data_roots(cfg)
     prepare_distributed(cfg)
     runner = build_runner(cfg)
-    check_checkpoints(runner.model, cfg)
+    if cfg.resume and not cfg.load_from:
+        # Not MMEngine's choice, which is the last one named, whole or not.
+        runner._load_from = latest_checkpoint(cfg.work_dir, warn=dist.is_main_process())
+        runner._resume = runner._load_from is not None
+    check_checkpoints(runner.model, cfg, runner._load_from)
     warn_of_schedules(cfg)
     loader = runner.train_loop.dataloader
     if not len(loader):

@@ -65,12 +65,19 @@ def _registries(scope: str) -> list[Registry]:
     ]
 
 
+def _knows(registry: Registry, name: str) -> bool:
+    registry.import_from_location()
+    above = registry.parent
+    return name in registry.module_dict or (above is not None and _knows(above, name))
+
+
 def _candidates(name: str, registries: list[Registry]) -> list[Callable]:
     """Every class or function registered under the name; which one is meant the path decides."""
     found: list[Callable] = []
     for registry in registries:
         try:
-            item = registry.get(name)
+            # MMEngine takes an unknown name for a module's, and looks for its file.
+            item = registry.get(name) if '.' in name or _knows(registry, name) else None
         except Exception:  # a scope that is not installed, or a name that is no path
             continue
         if item is not None and item not in found:

@@ -15,11 +15,12 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
-from mmengine.runner import find_latest_checkpoint
 from mmengine.runner.checkpoint import _load_checkpoint
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from mmssl_prior.config.latest_checkpoint import latest_checkpoint
+from mmssl_prior.config.safe_reading import safe_reading, why_unreadable, why_unsafe
 from mmssl_prior.config.schedules import warn_of_restored_schedules
 from mmssl_prior.errors import UserError
 
@@ -32,20 +33,55 @@ __all__ = [
     'read_checkpoint',
 ]
 
+# What torch's unpickler raises: bytes that are no pickle fail at any operation of it.
+READ_ERRORS = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    EOFError,
+    pickle.UnpicklingError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    TypeError,
+    AssertionError,
+)
+
 
 def read_checkpoint(path: str, what: str = 'checkpoint') -> Mapping:
-    """The whole content of a checkpoint, by the same loader that MMEngine will use.
+    """The whole content of a checkpoint; no code of the file is run (:func:`safe_reading`).
+
+    An address is loaded by the same loader that MMEngine will use.
 
     Raises:
-        UserError: If the file is missing or unreadable, or holds something else.
+        UserError: If the file is missing or unreadable, holds something else,
+            or would run code.
     """
-    if '://' not in path and not Path(path).expanduser().is_file():
+    address = '://' in path
+    if not address and not Path(path).expanduser().is_file():
         raise UserError(f'{what} {path}: no such file')
     try:
-        checkpoint = _load_checkpoint(path, map_location='cpu', logger='silent')
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).split('\n')[0]
-        raise UserError(f'{what} {path}: not a readable checkpoint ({reason})') from error
+        if address:
+            # MMEngine's fork has a list of its own.
+            with safe_reading(allowed=()):
+                checkpoint = _load_checkpoint(path, map_location='cpu', logger='silent')
+        else:
+            with safe_reading():
+                checkpoint = torch.load(
+                    Path(path).expanduser(), map_location='cpu', weights_only=True
+                )
+    except READ_ERRORS as error:
+        unsafe = why_unsafe(error)
+        if unsafe:
+            raise UserError(
+                f'{what} {path}: refused, as it holds more than weights and could run code when '
+                f'it is read ({unsafe}); if you trust who made it, save its weights alone with '
+                'torch.save(torch.load(FILE, weights_only=False)["state_dict"], NEW_FILE), '
+                'and give that'
+            ) from error
+        raise UserError(
+            f'{what} {path}: not a readable checkpoint ({why_unreadable(error)})'
+        ) from error
     if not isinstance(checkpoint, Mapping):
         raise UserError(f'{what} {path}: holds a {type(checkpoint).__name__}, not a state dict')
     return checkpoint
@@ -205,12 +241,14 @@ def _pretrained(model: nn.Module) -> Iterator[tuple[str, nn.Module, Mapping]]:
                 yield name, module, item
 
 
-def check_checkpoints(model: nn.Module, cfg: Config) -> None:
+def check_checkpoints(model: nn.Module, cfg: Config, resume_from: str | None = None) -> None:
     """Checks every checkpoint that a run will load: ``load_from``, resume, ``init_cfg``.
 
     Args:
         model: The built model, wrapped or not.
         cfg: The config it was built from.
+        resume_from: What a resume that names none goes on from;
+            :func:`latest_checkpoint` of the work dir by default.
 
     Raises:
         UserError: As :func:`check_checkpoint`, and for resume as :func:`check_resume`.
@@ -219,7 +257,7 @@ def check_checkpoints(model: nn.Module, cfg: Config) -> None:
     assert isinstance(inner, nn.Module)
     path = cfg.get('load_from')
     if cfg.get('resume'):
-        path = path or find_latest_checkpoint(cfg.work_dir)
+        path = resume_from or path or latest_checkpoint(cfg.work_dir)
         if path:
             check_resume(inner, path, cfg)
     elif path:

@@ -99,6 +99,54 @@ def test_mistake_ends_the_job(cluster, tmp_path):
     assert 'Traceback' not in result.stderr
 
 
+PREEMPTED = """#!/bin/sh
+case " $* " in *' --resume '*) echo again ;; *) echo first ;; esac >>"$CALLS"
+test "$(wc -l <"$CALLS")" -gt "$PREEMPTIONS" || exit 75
+exit 3
+"""
+
+
+@pytest.mark.parametrize('script', ['slurm_train.sh', 'slurm_test.sh'])
+@pytest.mark.parametrize('batch', ['', 'requeued', 'refused'])
+def test_preempted(tmp_path, script, batch):
+    """Started again with --resume until it ends for another reason; a batch job through SLURM."""
+    programs = dict(
+        srun=PREEMPTED,
+        python='#!/bin/sh\n',
+        scontrol=f'#!/bin/sh\necho "$*" >>"$CALLS.scontrol"\nexit {int(batch == "refused")}\n',
+    )
+    for name, body in programs.items():
+        (tmp_path / name).write_text(body)
+        (tmp_path / name).chmod(0o755)
+    calls = tmp_path / 'calls'
+    variables = dict(CALLS=str(calls), PREEMPTIONS='2', REQUEUE_DELAY='0')
+    variables.update(PATH=f'{tmp_path}:/usr/bin:/bin')
+    if batch:
+        variables.update(SLURM_JOB_ID='12')
+    arguments = ['gpu', 'job', 'config.py', 'run']
+    result = subprocess.run(
+        ['/bin/bash', f'tools/{script}', *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=variables,
+    )
+    started = calls.read_text().split()
+    if script == 'slurm_test.sh':
+        assert (result.returncode, started) == (75, ['first'])
+    elif batch == 'requeued':
+        assert (result.returncode, started) == (0, ['first'])
+        assert (tmp_path / 'calls.scontrol').read_text() == 'requeue 12\n'
+        # SLURM starts it anew.
+        calls.unlink()
+        variables.update(SLURM_RESTART_COUNT='1', PREEMPTIONS='0')
+        subprocess.run(['/bin/bash', f'tools/{script}', *arguments], cwd=ROOT, env=variables)
+        assert calls.read_text().split() == ['again']
+    else:
+        assert (result.returncode, started) == (3, ['first', 'again', 'again'])
+        assert result.stderr.count('preempted; submitted again with --resume') == 2
+
+
 @pytest.mark.parametrize('script', USAGE)
 @pytest.mark.parametrize('count', [0, 3])
 def test_usage(cluster, script, count):

@@ -15,6 +15,7 @@ from mmpretrain.registry import OPTIM_WRAPPERS
 
 from mmssl_prior.cli.train import _apply_amp, main
 from mmssl_prior.errors import UserError
+from tests.processes import run_script
 
 ROOT = Path(__file__).resolve().parents[2]
 TOYS = ROOT / 'tests' / 'toys'
@@ -30,12 +31,9 @@ def environment(**extra):
 
 
 def train(work_dir, *arguments, config=CONFIG, cwd=ROOT):
-    command = [sys.executable, str(ROOT / 'tools' / 'train.py'), str(config)]
-    if work_dir is not None:
-        command += ['--work-dir', str(work_dir)]
-    return subprocess.run(
-        [*command, *arguments], capture_output=True, text=True, env=environment(), cwd=cwd
-    )
+    where = () if work_dir is None else ('--work-dir', work_dir)
+    script = ROOT / 'tools' / 'train.py'
+    return run_script(script, config, *where, *arguments, env=environment(), cwd=cwd)
 
 
 @pytest.fixture
@@ -60,7 +58,10 @@ def weights(path):
 
 
 def test_work_dir_defaults_to_the_name_of_the_config(tmp_path):
-    result = train(None, cwd=tmp_path)
+    command = [sys.executable, str(ROOT / 'tools' / 'train.py'), str(CONFIG)]
+    result = subprocess.run(
+        command, capture_output=True, text=True, env=environment(), cwd=tmp_path
+    )
     assert result.returncode == 0, result.stderr
     assert result.stderr == ''
     assert (tmp_path / 'work_dirs' / 'toy_config' / 'epoch_2.pth').is_file()
@@ -232,9 +233,7 @@ def test_interrupt_tells_how_to_go_on(tmp_path, train_here):
     assert match, result.stderr
     # The hook would interrupt again.
     arguments = [word.replace('after=6', 'after=99') for word in shlex.split(match.group(1))]
-    again = subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, env=environment(), cwd=ROOT
-    )
+    again = run_script(*arguments, env=environment(), cwd=ROOT)
     assert again.returncode == 0, again.stderr
     assert 'resumed epoch: 1' in again.stdout
     torch.testing.assert_close(weights(tmp_path / 'epoch_2.pth'), whole, rtol=0, atol=0)

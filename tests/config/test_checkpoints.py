@@ -173,7 +173,7 @@ class TestOfConfig:
         cfg = Config(dict(resume=True, load_from=None, work_dir=str(tmp_path)))
         check_checkpoints(Wrapper(), cfg)
         (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'gone.pth'))
-        with pytest.raises(UserError, match=r'^resume .*gone\.pth: no such file'):
+        with pytest.raises(UserError, match=r'^--resume: .*gone\.pth is missing, and none '):
             check_checkpoints(Wrapper(), cfg)
 
     def test_pretrained_backbone(self, path):

@@ -8,7 +8,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS, MODELS
 from PIL import Image
 
-from mmssl_prior.config import check_classes
+from mmssl_prior.config import check_classes, check_tested_classes
 from mmssl_prior.errors import UserError
 
 
@@ -63,6 +63,26 @@ def test_classes_and_head(tmp_path, monkeypatch):
     check_classes(runner(train, None, 9))
     ((level, line),) = lines
     assert level == logging.WARNING and 'has 4 classes (a, b, c, ...), the head 9' in line
+
+
+def test_a_label_means_what_it_meant_in_training(tmp_path):
+    """Before a test: the classes of the checkpoint against those of the data, and the head."""
+    data = folder(tmp_path / 'test', ['b', 'c'])
+    meta = dict(dataset_meta=dict(classes=('b', 'c')))
+    tested = runner(None, data, 2)
+    check_tested_classes(tested, 'val', meta)
+    check_tested_classes(tested, 'val')
+    tested.test_loop = tested.val_loop
+    with pytest.raises(
+        UserError,
+        match='^the training of the checkpoint has 2 classes, test_dataloader 2, .*: a only in the '
+        'training of the checkpoint; c only in test_dataloader: give both',
+    ):
+        check_tested_classes(tested, 'test', dict(dataset_meta=dict(classes=('a', 'b'))))
+    # A linear probe has several heads, of one number of classes.
+    tested.model = SimpleNamespace(num_classes=1)
+    with pytest.raises(UserError, match=r'^test_dataloader has 2 .* the head 1: set model.num_cl'):
+        check_tested_classes(tested, 'test')
 
 
 def test_a_model_without_classes_is_passed_over(tmp_path):

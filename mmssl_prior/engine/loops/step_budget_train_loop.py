@@ -3,13 +3,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmengine import dist
-from mmengine.runner import EpochBasedTrainLoop
 from mmpretrain.registry import LOOPS
 from torch.utils.data import DataLoader
 
 from ...errors import UserError
 from ..local_batch_size import local_batch_size
 from ..schedulers import WarmupCosineParamScheduler
+from .resumable_train_loop import ResumableTrainLoop
 
 __all__ = ['StepBudgetTrainLoop', 'check_batches', 'epochs_for_steps']
 
@@ -29,7 +29,7 @@ def epochs_for_steps(steps: int, steps_per_epoch: int, least: int, most: int) ->
 
 
 @LOOPS.register_module()
-class StepBudgetTrainLoop(EpochBasedTrainLoop):
+class StepBudgetTrainLoop(ResumableTrainLoop):
     """Training whose number of epochs follows from the size of the data.
 
     A number of epochs that suits a million images is over in minutes for a
@@ -38,7 +38,7 @@ class StepBudgetTrainLoop(EpochBasedTrainLoop):
     the Runner builds it; it logs the choice. Schedules without an ``end``,
     the target network's momentum and the estimate of the time follow.
 
-    With ``max_epochs`` it is MMEngine's ``EpochBasedTrainLoop``. A resumed
+    With ``max_epochs`` it is :class:`ResumableTrainLoop`. A resumed
     training keeps the number that it was planned with, also when the folder
     has grown, unless ``max_epochs`` names another. Its number of steps is that
     of the steps done and those of the epochs that remain, and
@@ -103,6 +103,7 @@ class StepBudgetTrainLoop(EpochBasedTrainLoop):
 
     def run(self):
         """Train; what was planned stays planned."""
+        self._restore()
         hub = self.runner.message_hub
         # Only after a resume is there a plan that this loop did not make.
         planned = hub.get_info(PLANNED, None)
@@ -121,7 +122,7 @@ class StepBudgetTrainLoop(EpochBasedTrainLoop):
         """Steps of epochs that are done need not be those of the epochs to come."""
         ends = {True: self._max_epochs, False: self._max_iters}
         self._max_epochs = epochs
-        self._max_iters = self._iter + max(epochs - self._epoch, 0) * len(self.dataloader)
+        self._max_iters = self._iter + max(self.remaining_iters(), 0)
         now = {True: self._max_epochs, False: self._max_iters}
         for schedule in _flat(self.runner.param_schedulers):
             # Those that the Runner gave the length of the training, not an end of their own.
