@@ -69,7 +69,15 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['mmssl_prior', 'mmssl_prior.*']),
-    package_data={'mmssl_prior': ['py.typed', 'datasets/splits/*.txt']},
+    package_data={
+        'mmssl_prior': [
+            'py.typed',
+            'datasets/splits/*.txt',
+            'insight/report/*.html',
+            'insight/report/*.css',
+            'insight/report/*.js',
+        ]
+    },
     include_package_data=True,
     cmdclass={'build_py': BuildWithMim},
     python_requires='>=3.10',
@@ -78,9 +86,12 @@ setup(
         'torch>=2.4',
         'torchvision>=0.19',
         'timm>=0.9.8',
+        'safetensors',
         'numpy',
         'packaging',
-        'scikit-learn>=1.2',
+        # The first with HDBSCAN.
+        'scikit-learn>=1.3',
+        'threadpoolctl',
         'matplotlib>=3.6',
         'pillow',
         'rich',
@@ -106,12 +117,21 @@ setup(
             # mmengine reads `_base_ = 'mmpretrain::...'` with pkg_resources, which went with 82.
             'setuptools<82',
         ],
+        # Another layout in tools/analyze.py; t-SNE comes with scikit-learn.
+        'insight': ['umap-learn>=0.5'],
+        # tools/convert.py --to onnx; the comparison with what was exported.
+        'convert': ['onnx>=1.16', 'onnxscript>=0.1', 'onnxruntime>=1.17'],
         'test': [
             'pytest>=8',
             'pytest-xdist>=3.5',
             'ruff>=0.6',
             'mypy>=1.11',
             'tensorboard',
+            # Converted encoders are compared in the libraries that they are for.
+            'transformers>=4.40',
+            'onnx>=1.16',
+            'onnxscript>=0.1',
+            'onnxruntime>=1.17',
             # A virtual environment of Python 3.12 has no setuptools; the wheel test builds with it.
             'setuptools>=77',
         ],

@@ -17,13 +17,14 @@ with quiet_import():
     check_stack()
     from mmengine.config.utils import MODULE2PACKAGE
 
-    from mmssl_prior import datasets, engine, evaluation, functional, insight, models
+    from mmssl_prior import conversion, datasets, engine, evaluation, functional, insight, models
 
 # MMEngine asks a table of its own where the bases of `_base_ = 'mmssl_prior::...'` are.
 MODULE2PACKAGE.setdefault('mmssl_prior', 'mmssl_prior')
 
 __all__ = [
     '__version__',
+    'conversion',
     'datasets',
     'engine',
     'evaluation',

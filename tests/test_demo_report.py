@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from mmssl_prior.errors import UserError
 from mmssl_prior.evaluation.demo_report import demo_report
+from tests.processes import run_script
 
 ROOT = Path(__file__).parents[1]
 CONFIG = """
@@ -32,13 +33,8 @@ param_scheduler = []
 
 
 def _run(tool, *args):
-    return subprocess.run(
-        [sys.executable, str(ROOT / 'tools' / tool), *map(str, args)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=os.environ | dict(OMP_NUM_THREADS='1', COLUMNS='100'),
-    )
+    env = os.environ | dict(OMP_NUM_THREADS='1', COLUMNS='100')
+    return run_script(ROOT / 'tools' / tool, *args, env=env, timeout=300)
 
 
 @pytest.fixture(scope='module')
@@ -144,7 +140,8 @@ def test_tool_prints_a_table_and_writes_numbers_that_hold(config, run):
 
 
 def test_run_without_a_checkpoint_is_one_line(config, tmp_path):
-    done = _run('demo_report.py', config, tmp_path)
+    command = [sys.executable, str(ROOT / 'tools/demo_report.py'), str(config), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1
     lines = [line for line in done.stderr.splitlines() if line.startswith('error')]
     assert len(lines) == 1 and 'holds no checkpoint' in lines[0] and str(tmp_path) in lines[0]

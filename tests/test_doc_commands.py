@@ -23,12 +23,13 @@ import os
 import re
 import shutil
 import subprocess
-import sys
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from tests.processes import warm_python
 from tests.smoke import ROOT
 
 DOCS = ROOT / 'docs'
@@ -75,8 +76,7 @@ def missing_line(shown, printed):
     return None
 
 
-def environment():
-    python = Path(sys.executable).parent
+def environment(python):
     return {
         **os.environ,
         # `python` in a page is that of the activated environment.
@@ -84,21 +84,25 @@ def environment():
         'PYTHONPATH': str(ROOT),
         'OMP_NUM_THREADS': '1',
         'COLUMNS': '100',
+        # Output and errors in their order, as in a terminal.
+        'PYTHONUNBUFFERED': '1',
     }
 
 
 def execute(block, folder):
-    command = ['bash', '-euo', 'pipefail'] if block.language == 'bash' else [sys.executable, '-']
-    result = subprocess.run(
-        command,
-        input=block.text,
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=600,
-    )
+    command = ['bash', '-euo', 'pipefail'] if block.language == 'bash' else ['python', '-']
+    with tempfile.TemporaryDirectory() as tmp, warm_python(Path(tmp, 'bin')) as python:
+        variables = environment(python)
+        result = subprocess.run(
+            [shutil.which(command[0], path=variables['PATH']), *command[1:]],
+            input=block.text,
+            cwd=folder,
+            env=variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=600,
+        )
     return result.returncode, result.stdout
 
 

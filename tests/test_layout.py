@@ -17,6 +17,7 @@ ALLOWED = {
     'models.priors': {'functional'},
     'models.layers': {'functional', 'models.priors'},
     'models.losses': {'functional', 'models.priors', 'models.layers'},
+    'models.data_preprocessors': {'functional'},
     'models.backbones': {'functional', 'models.layers'},
     'models.necks': {'functional', 'models.layers'},
     'models.heads': {'functional', 'models.priors', 'models.layers', 'models.losses'},

@@ -3,11 +3,14 @@ default_scope = 'mmpretrain'
 custom_imports = dict(imports=['mmssl_prior'], allow_failed_imports=False)
 
 default_hooks = dict(
-    runtime_info=dict(type='RuntimeInfoHook'),
+    # Terms of the loss and checks of it are read at the logging interval, not in each iteration.
+    runtime_info=dict(type='DeferredRuntimeInfoHook'),
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=100),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=10, max_keep_ckpts=2),
+    # Every 10 epochs, and within them every 10 minutes: no more than these are lost to a hard kill,
+    # and nothing to SIGTERM or SIGUSR1.
+    checkpoint=dict(type='ResumableCheckpointHook', interval=10, minutes=10, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     # Refuses a data pipeline whose random views would be the same in every epoch.
     seeded_views=dict(type='SeededViewsHook'),
@@ -15,6 +18,8 @@ default_hooks = dict(
     undecodable_images=dict(type='UndecodableImagesHook', limit=100),
     # Counts the training labels for an EmpiricalPrior that names no counts.
     fit_prior=dict(type='FitPriorHook'),
+    # Usage of prototypes, rank of features and more; warns of a collapse. See docs/collapse.md.
+    collapse=dict(type='CollapseMonitorHook', interval=100),
 )
 
 env_cfg = dict(
@@ -25,7 +30,14 @@ env_cfg = dict(
 
 # No device ids, which CPU ranks refuse: each rank's model is on its device already. Batch
 # normalisation reduces over ranks itself, so buffers are not broadcast.
-model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
+model_wrapper_cfg = dict(
+    type='MMDistributedDataParallel',
+    device_ids=None,
+    broadcast_buffers=False,
+    # Every parameter has a gradient in every step; gradients are reduced where they lie.
+    static_graph=True,
+    gradient_as_bucket_view=True,
+)
 
 # Views and patch dropping are functions of this seed, whatever the number of ranks and workers.
 randomness = dict(seed=0)

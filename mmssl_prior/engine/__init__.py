@@ -1,14 +1,18 @@
 """What the Runner drives: hooks, loops and optimizers."""
 
 from .hooks import (
+    CollapseMonitorHook,
     DataSummaryHook,
+    DeferredRuntimeInfoHook,
     FitPriorHook,
+    ResumableCheckpointHook,
     SeededViewsHook,
+    SpeedHook,
     SwAVScheduleHook,
     TargetNetworkHook,
     UndecodableImagesHook,
 )
-from .loops import KNNValLoop, StepBudgetTrainLoop
+from .loops import KNNValLoop, ResumableTrainLoop, StepBudgetTrainLoop
 from .optimizers import (
     GroupClipAmpOptimWrapper,
     GroupClipOptimWrapper,
@@ -19,7 +23,9 @@ from .optimizers import (
 from .schedulers import WarmupCosineParamScheduler
 
 __all__ = [
+    'CollapseMonitorHook',
     'DataSummaryHook',
+    'DeferredRuntimeInfoHook',
     'FitPriorHook',
     'GroupClipAmpOptimWrapper',
     'GroupClipOptimWrapper',
@@ -27,7 +33,10 @@ __all__ = [
     'LayerwiseSGD',
     'LinearProbeOptimWrapperConstructor',
     'MSNOptimWrapperConstructor',
+    'ResumableCheckpointHook',
+    'ResumableTrainLoop',
     'SeededViewsHook',
+    'SpeedHook',
     'StepBudgetTrainLoop',
     'SwAVScheduleHook',
     'TargetNetworkHook',

@@ -3,10 +3,13 @@
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
-from .distributed import distributed_logsumexp
+from .distributed import _logsumexp_rows, distributed_logsumexp
 
-__all__ = ['cosine_log_probs', 'sharpen', 'sinkhorn']
+__all__ = ['cosine_log_probs', 'prototype_terms', 'sharpen', 'sinkhorn']
+
+LARGEST = 2**24  # predictions that are held at a time: 64 MB of float32
 
 
 def cosine_log_probs(z: Tensor, prototypes: Tensor, temperature: float) -> Tensor:
@@ -29,6 +32,67 @@ def cosine_log_probs(z: Tensor, prototypes: Tensor, temperature: float) -> Tenso
     """
     logits = F.normalize(z, dim=-1) @ F.normalize(prototypes, dim=-1).T
     return F.log_softmax(logits / temperature, -1)
+
+
+def prototype_terms(
+    z: Tensor, prototypes: Tensor, targets: Tensor, temperature: float, largest: int = LARGEST
+) -> tuple[Tensor, Tensor]:
+    r"""Cross-entropy with soft targets and summed predictions of several views.
+
+    .. math::
+        \ell_{vb} = -\sum_k q_{bk} \log p_{vbk}, \qquad
+        s_k = \log \sum_{v, b} p_{vbk}, \qquad
+        p_{vb} = \mathrm{softmax}(\cos(z_{vb}, w) / \tau)
+
+    with the V x B x K predictions held at once only while they are few.
+    Otherwise the views are taken in turn, and each one's predictions computed
+    again in the backward pass: the memory of one view instead of V, for V + 1
+    products with the prototypes instead of V.
+
+    Args:
+        z: Embeddings of shape (V, B, D), not normalised.
+        prototypes: Shape (K, D), not normalised.
+        targets: q of shape (B, K), without gradient.
+        temperature: tau > 0.
+        largest: Number of predictions that are held at once.
+
+    Returns:
+        Shapes (V, B) and (K,), local to this rank.
+
+    Example:
+        >>> z, w = torch.tensor([[[3., 0.]], [[0., 2.]]]), torch.eye(2)
+        >>> prototype_terms(z, w, torch.tensor([[1., 0.]]), 1.)[0]
+        tensor([[0.3133],
+                [1.3133]])
+    """
+    views = max(1, largest // max(1, z.shape[1] * len(prototypes)))
+    w = F.normalize(prototypes, dim=-1)
+    if views >= len(z) or not torch.is_grad_enabled():
+        parts = [_terms(chunk, w, targets, temperature) for chunk in z.split(views)]
+    else:
+        parts = [
+            checkpoint(
+                _terms,
+                chunk,
+                w,
+                targets,
+                temperature,
+                use_reentrant=False,
+                preserve_rng_state=False,
+            )
+            for chunk in z.split(views)
+        ]
+    cross_entropy, log_sums = zip(*parts)
+    if len(parts) == 1:
+        return cross_entropy[0], log_sums[0]
+    return torch.cat(cross_entropy), torch.stack(log_sums).logsumexp(0)
+
+
+def _terms(z: Tensor, w: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    log_p = F.log_softmax(F.normalize(z, dim=-1) @ w.T / temperature, -1)
+    # A product over k, not a sum of products: nothing else of the size of log_p is made.
+    cross_entropy = -torch.einsum('bk,vbk->vb', targets, log_p)
+    return cross_entropy, _logsumexp_rows(log_p.flatten(0, 1))
 
 
 def sharpen(log_p: Tensor, temperature: float) -> Tensor:

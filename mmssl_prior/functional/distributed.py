@@ -12,6 +12,7 @@ from torch import Tensor
 
 __all__ = [
     'all_reduce_sum',
+    'distributed_log_mean',
     'distributed_log_mean_exp',
     'distributed_logsumexp',
     'gather_rows',
@@ -50,13 +51,33 @@ class _GatherStack(torch.autograd.Function):
         return total[dist.get_rank()]
 
 
+class _LogSumExp(torch.autograd.Function):
+    """``log sum exp`` over ranks, elementwise; K values are sent forward, and K backward."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        total = torch.stack(dist.all_gather(x.contiguous())).logsumexp(0)
+        ctx.save_for_backward(x, total)
+        return total
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        x, total = ctx.saved_tensors
+        summed = grad.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(summed, 'sum')
+        # Nothing anywhere has no share in nothing.
+        return summed * torch.where(x == -math.inf, torch.zeros_like(x), (x - total).exp())
+
+
 class _GatherRows(torch.autograd.Function):
     """Rows of all ranks; the gradient of a rank's rows is the sum over ranks of theirs."""
 
     @staticmethod
     def forward(ctx, x: Tensor) -> tuple[Tensor, int]:
-        sizes = torch.stack(dist.all_gather(torch.tensor(len(x), device=x.device))).tolist()
-        rank = dist.get_rank()
+        rank, world = dist.get_dist_info()
+        sizes = [len(x)]
+        if world > 1:
+            sizes = torch.stack(dist.all_gather(torch.full((), len(x), device=x.device))).tolist()
         ctx.start, ctx.rows = sum(sizes[:rank]), len(x)
         # Collectives need equal shapes.
         padding = x.new_zeros(max(sizes) - len(x), *x.shape[1:])
@@ -131,7 +152,7 @@ def global_mean(x: Tensor) -> Tensor:
         >>> float(global_mean(torch.tensor([1., 2., 6.])))
         3.0
     """
-    total, count = all_reduce_sum(torch.stack([x.sum(), x.new_tensor(float(x.numel()))]))
+    total, count = all_reduce_sum(torch.stack([x.sum(), x.new_full((), float(x.numel()))]))
     return total / count
 
 
@@ -144,7 +165,7 @@ def distributed_logsumexp(x: Tensor) -> Tensor:
     Returns:
         Shape (K,), equal on all ranks. One collective of K values.
     """
-    return gather_stack(_logsumexp_rows(x)).logsumexp(0)
+    return _LogSumExp.apply(_logsumexp_rows(x))
 
 
 def distributed_log_mean_exp(x: Tensor) -> Tensor:
@@ -165,8 +186,22 @@ def distributed_log_mean_exp(x: Tensor) -> Tensor:
         >>> distributed_log_mean_exp(torch.tensor([[0.1, 0.9], [0.5, 0.5]]).log()).exp()
         tensor([0.3000, 0.7000])
     """
-    rows = x.new_tensor([math.log(len(x)) if len(x) else -math.inf])
-    stacked = gather_stack(torch.cat([_logsumexp_rows(x), rows])).logsumexp(0)
+    return distributed_log_mean(_logsumexp_rows(x), len(x))
+
+
+def distributed_log_mean(log_sums: Tensor, rows: int) -> Tensor:
+    r"""Logarithm of the mean over rows on all ranks (global), of each rank's log-sums.
+
+    Args:
+        log_sums: :math:`\log \sum_i e^{x_{ik}}` over this rank's rows, shape (K,).
+        rows: Their number; it may differ between ranks.
+
+    Returns:
+        Shape (K,), equal on all ranks. One collective of K + 1 values.
+    """
+    # `new_full`, not `new_tensor`, which makes the host wait for a GPU.
+    count = log_sums.new_full((1,), math.log(rows) if rows else -math.inf)
+    stacked = _LogSumExp.apply(torch.cat([log_sums, count]))
     return stacked[:-1] - stacked[-1]
 
 

@@ -1,5 +1,6 @@
 from .backbones import ConvStem, Data2VecViT, MSNViT, SeededMAEViT, TIMMViT
 from .classifiers import LinearProbe, ProbeHead, ProbeHeads, trunk_features
+from .data_preprocessors import MultiViewDataPreprocessor
 from .heads import Data2VecHead, EmbeddingHead, PMSNHead, PriorSwAVHead, PrototypeHead
 from .layers import PortableSyncBatchNorm, Sinkhorn
 from .losses import MaskedRegressionLoss, NTXentLoss, PriorMatchingLoss, VICRegLoss
@@ -29,6 +30,7 @@ __all__ = [
     'MSNNeck',
     'MSNViT',
     'MaskedRegressionLoss',
+    'MultiViewDataPreprocessor',
     'NTXentLoss',
     'PMSNHead',
     'PortableSyncBatchNorm',

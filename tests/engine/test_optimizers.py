@@ -77,6 +77,30 @@ def test_a_gradient_that_is_not_finite_never_reaches_the_weights(name):
     assert all(torch.equal(before[n], p) for n, p in model.named_parameters())
 
 
+def test_bfloat16_runs_the_networks_and_nothing_else():
+    """Close to float32, on CPU; parameters, gradients and losses stay in float32."""
+    seen, losses = {}, {}
+    for dtype in (None, 'bfloat16'):
+        model, wrapper = build(dtype=dtype)
+        model.backbone.layers[0].ffn.layers[1].register_forward_hook(
+            lambda net, args, out, dtype=dtype: seen.update({dtype: out.dtype})
+        )
+        with wrapper.optim_context(model):
+            losses[dtype] = model(views(), mode='loss')
+        wrapper.update_params(total(losses[dtype]))
+        assert {p.dtype for p in model.parameters()} == {torch.float32}
+        assert losses[dtype]['loss_ce'].dtype == torch.float32
+        assert not hasattr(wrapper, 'loss_scaler')
+    assert seen == {None: torch.float32, 'bfloat16': torch.bfloat16}
+    for name in ('loss_ce', 'loss_prior'):
+        torch.testing.assert_close(losses['bfloat16'][name], losses[None][name], rtol=5e-2, atol=0)
+
+
+def test_float16_wants_a_loss_scaler():
+    with pytest.raises(UserError, match="dtype must be 'bfloat16' or None, got 'float16'.*Amp"):
+        build(dtype='float16')
+
+
 def test_paramwise_rules_are_refused():
     with pytest.raises(ValueError, match='paramwise_cfg'):
         build(paramwise_cfg=dict(norm_decay_mult=0.0))

@@ -117,9 +117,14 @@ def train(mode, world_size=1, name='parity'):
                 ],
                 cfg=dict(
                     model_wrapper_cfg=dict(
-                        type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False
+                        type='MMDistributedDataParallel',
+                        device_ids=None,
+                        broadcast_buffers=False,
+                        static_graph=True,
+                        gradient_as_bucket_view=True,
                     )
                 ),
+                default_hooks=dict(runtime_info=dict(type='DeferredRuntimeInfoHook')),
                 custom_hooks=[dict(type='TargetNetworkHook', momentum=0.9), record],
                 randomness=dict(seed=SEED),
                 default_scope='mmpretrain',

@@ -8,6 +8,7 @@ import torch
 from mmssl_prior.functional import (
     cosine_log_probs,
     power_law_prior,
+    prototype_terms,
     sharpen,
     sinkhorn,
     uniform_prior,
@@ -127,3 +128,27 @@ def test_inputs_are_left_alone():
     before = z.clone(), w.clone()
     cosine_log_probs(z, w, 0.1), sharpen(z, 0.25)
     assert torch.equal(z, before[0]) and torch.equal(w, before[1])
+
+
+@pytest.mark.parametrize('largest', [10**9, 24, 1])
+def test_prototype_terms_are_those_of_all_predictions(largest):
+    """All views at once, two at a time, or one: values and gradients of the formulas."""
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(5, 3, 2, generator=generator, dtype=torch.double, requires_grad=True)
+    w = torch.randn(4, 2, generator=generator, dtype=torch.double, requires_grad=True)
+    q = torch.rand(3, 4, generator=generator, dtype=torch.double)
+    q = q / q.sum(1, keepdim=True)
+    cross_entropy, log_sums = prototype_terms(z, w, q, 0.5, largest)
+    logits = (z / z.norm(dim=-1, keepdim=True)) @ (w / w.norm(dim=-1, keepdim=True)).T / 0.5
+    p = logits.exp() / logits.exp().sum(-1, keepdim=True)
+    expected = -(q * p.log()).sum(-1), p.sum((0, 1)).log()
+    loss, expected_loss = (
+        a.square().sum() + b.sin().sum() for a, b in ((cross_entropy, log_sums), expected)
+    )
+    grads = torch.autograd.grad(loss, (z, w))
+    for a, b in zip(
+        (cross_entropy, log_sums, *grads), (*expected, *torch.autograd.grad(expected_loss, (z, w)))
+    ):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+    with torch.no_grad():
+        assert torch.equal(prototype_terms(z, w, q, 0.5, largest)[0], cross_entropy)

@@ -28,6 +28,7 @@ def all_cases(rank, world_size):
         'reductions': reductions(rank, world_size),
         'no rows': rank_without_rows(rank, world_size),
         'balance': balance(rank, world_size),
+        'communication': communication(),
         **{('head', m): head_step(rank, world_size, m) for m in MARGINALS},
         **{
             ('batch norm', images): batch_norm_step(rank, world_size, images)
@@ -70,6 +71,37 @@ def reductions(rank, world_size):
     ]
     (sum(o.sin().sum() for o in outputs) / world_size).backward()
     return [o.detach() for o in outputs], x.grad
+
+
+def communication():
+    """Elements that this rank sends in each collective of a step of the head, forward; backward."""
+    sent: list[int] = []
+    originals = torch.distributed.all_reduce, torch.distributed.all_gather
+
+    def all_reduce(x, *args, **kwargs):
+        sent.append(x.numel())
+        return originals[0](x, *args, **kwargs)
+
+    def all_gather(out, x, *args, **kwargs):
+        sent.append(x.numel())
+        return originals[1](out, x, *args, **kwargs)
+
+    torch.distributed.all_reduce, torch.distributed.all_gather = all_reduce, all_gather
+    try:
+        head = PMSNHead(num_prototypes=50, embed_dim=4)
+        losses = head.loss(rows(0, 3, 6, 4).float().requires_grad_(), rows(1, 6, 4).float())
+        forward = len(sent)
+        (losses['loss_ce'] + losses['loss_prior']).backward()
+    finally:
+        torch.distributed.all_reduce, torch.distributed.all_gather = originals
+    return sent[:forward], sent[forward:]
+
+
+def test_the_head_sends_no_more_than_the_prototypes(ranks):
+    """K for each iteration of Sinkhorn, for p_bar and for its gradient; the rest are scalars."""
+    for forward, backward in ranks['communication']:
+        assert forward == [50, 50, 50, 2, 51, 50, 2]  # Sinkhorn, mean, p_bar, two diagnostics
+        assert sorted(backward) == [2, 51]
 
 
 def test_reductions_and_their_gradients(ranks):
@@ -197,3 +229,12 @@ def test_batch_norm_alone_is_stock_batch_norm_to_the_bit():
     for train in (True, False):
         assert torch.equal(mine.train(train)(x), stock.train(train)(x))
     assert copy.deepcopy(mine).state_dict().keys() == stock.state_dict().keys()
+
+
+def test_batch_norm_has_what_the_native_kernels_ask_of_a_module():
+    """On CUDA torch's SyncBatchNorm runs on this module; in one process it is a plain one."""
+    ours, plain = PortableSyncBatchNorm(3), nn.BatchNorm1d(3)
+    x = torch.randn(6, 3)
+    torch.testing.assert_close(nn.SyncBatchNorm.forward(ours, x), plain(x))
+    for name, buffer in plain.named_buffers():
+        torch.testing.assert_close(dict(ours.named_buffers())[name], buffer)

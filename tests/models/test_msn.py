@@ -42,7 +42,7 @@ def total(losses):
 
 
 def test_patches_are_dropped_on_the_large_anchor_alone(monkeypatch):
-    model, seen = build(), []
+    model, seen = build(packed=False), []
     for name in ('backbone', 'target_backbone'):
         net = getattr(model, name)
         monkeypatch.setattr(

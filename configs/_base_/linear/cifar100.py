@@ -10,4 +10,4 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 param_scheduler = [dict(type='MultiStepLR', by_epoch=True, milestones=[8, 16, 24], gamma=0.1)]
-train_cfg = dict(by_epoch=True, max_epochs=28, val_interval=4)
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=28, val_interval=4)

@@ -11,4 +11,4 @@ test_dataloader = val_dataloader
 param_scheduler = [
     dict(type='CosineAnnealingLR', by_epoch=True, begin=0, end=100, T_max=100, eta_min_ratio=0.01)
 ]
-train_cfg = dict(by_epoch=True, max_epochs=100, val_interval=4)
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=100, val_interval=4)

@@ -12,4 +12,4 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 param_scheduler = [dict(type='MultiStepLR', by_epoch=True, milestones=[24, 48, 72], gamma=0.1)]
-train_cfg = dict(by_epoch=True, max_epochs=84, val_interval=4)
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=84, val_interval=4)

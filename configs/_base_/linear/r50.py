@@ -1,5 +1,5 @@
 # A frozen ResNet-50, its last map averaged over positions: VISSL's head with batch norm, and one
-# without.
+# without, which is ours: it is scored, but never the best.
 checkpoint = '{{$CHECKPOINT:work_dirs/pmsn_r50_in1k/epoch_300.pth}}'
 model = dict(
     type='LinearProbe',
@@ -17,6 +17,6 @@ model = dict(
     ),
     heads=[
         dict(feature='avg', in_channels=2048, norm='bn'),
-        dict(feature='avg', in_channels=2048),
+        dict(feature='avg', in_channels=2048, extra=True),
     ],
 )

@@ -38,4 +38,4 @@ param_scheduler = [
     ),
 ]
 
-train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=100)
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=epochs, val_interval=100)

@@ -42,4 +42,4 @@ param_scheduler = [
     ),
 ]
 
-train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=50)
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=epochs, val_interval=50)

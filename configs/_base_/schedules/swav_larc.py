@@ -26,4 +26,4 @@ param_scheduler = [
         convert_to_iter_based=True,
     )
 ]
-train_cfg = dict(by_epoch=True, max_epochs=800, val_interval=50)
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=800, val_interval=50)

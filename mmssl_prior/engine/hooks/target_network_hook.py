@@ -108,5 +108,9 @@ class TargetNetworkHook(Hook):
             return
         progress = min(runner.iter / (self.stretch * runner.max_iters), 1.0)
         momentum = ema_momentum(progress, self.momentum, self.end_momentum, self.schedule)
-        self._model(runner).update_target(momentum)
+        # On the device: 1 where the optimizer step was withheld too.
+        withheld = getattr(runner.optim_wrapper, 'withheld', None)
+        self._model(runner).update_target(
+            momentum, **({} if withheld is None else dict(withheld=withheld))
+        )
         runner.message_hub.update_scalar('train/target_momentum', momentum)

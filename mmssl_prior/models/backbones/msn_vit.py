@@ -1,4 +1,5 @@
 import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -8,10 +9,12 @@ from mmpretrain.models.backbones import VisionTransformer
 from mmpretrain.models.utils import resize_pos_embed
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ...errors import UserError
 from ...functional import take_patches
 from .conv_stem import ConvStem
+from .packed_blocks import can_pack, class_token_block, drop_path_scales, pack, packed_block, unpack
 
 __all__ = ['MSNViT']
 
@@ -54,6 +57,8 @@ class MSNViT(VisionTransformer):
         stem: ``'patch'`` for the plain patch embedding, ``'conv'`` for a
             convolutional one (:class:`ConvStem`), which takes off sooner on
             small images but has keys of its own.
+        with_cp: Recompute each block in the backward pass instead of keeping
+            its activations: a third more work, a fraction of the memory.
         **kwargs: Those of ``mmpretrain.models.VisionTransformer`` (out_type,
             with_cls_token, drop_path_rate ...).
 
@@ -71,6 +76,8 @@ class MSNViT(VisionTransformer):
         Assran et al., Masked Siamese Networks, ECCV 2022.
     """
 
+    #: Whether blocks are run as modules in training too: for hooks on them, and to compare.
+    blocks_as_modules = False
     patch_embed: Any
 
     def __init__(
@@ -80,12 +87,16 @@ class MSNViT(VisionTransformer):
         patch_size: int | tuple[int, int] | None = None,
         *args,
         stem: str = 'patch',
+        with_cp: bool = False,
         **kwargs,
     ) -> None:
         arch, patch_size = _resolve(arch, patch_size)
         super().__init__(arch, img_size, patch_size, *args, **kwargs)
         if stem not in ('patch', 'conv'):
             raise UserError(f"stem must be 'patch' or 'conv', got {stem!r}")
+        self.with_cp = with_cp
+        self._packed_block: Callable[..., Tensor] = packed_block
+        self._class_token_block: Callable[..., Tensor] = class_token_block
         plain = self.patch_embed.projection
         self.patch_size = to_2tuple(plain.stride)
         self.token_grid(self.img_size)
@@ -131,6 +142,44 @@ class MSNViT(VisionTransformer):
         Returns:
             Outputs of the blocks in ``out_indices`` as ``out_type`` says.
         """
+        return self.forward_groups([x], [keep])[0]
+
+    def forward_groups(
+        self, images: Sequence[Tensor], keeps: Sequence[Tensor | None]
+    ) -> list[tuple[Tensor, ...]]:
+        """Encode batches of images of several sizes in one pass.
+
+        Norms, projections and feed-forward layers see the tokens of all
+        batches as one matrix; attention stays within each image. The same as
+        :meth:`forward` on each batch, up to rounding.
+
+        Args:
+            images: Batches of shape (B_g, C, H_g, W_g).
+            keeps: For each batch what :meth:`forward` takes.
+
+        Returns:
+            For each batch what :meth:`forward` returns.
+        """
+        pairs = [self._embed(x, keep) for x, keep in zip(images, keeps)]
+        grids = [grid for _, grid in pairs]
+        if self._packs():
+            return self._packed([tokens for tokens, _ in pairs], grids)
+        return [self._blocks(tokens, grid) for tokens, grid in pairs]
+
+    def compile_blocks(self, **kwargs) -> None:
+        """Compile the blocks for training; state keys, names and evaluation stay as they are.
+
+        All blocks share one graph for each set of shapes. Keep the shapes of a
+        training fixed (``drop_last=True``).
+
+        Args:
+            **kwargs: Those of ``torch.compile``; ``dynamic=False`` by default.
+        """
+        kwargs = dict(dynamic=False) | kwargs
+        self._packed_block = torch.compile(packed_block, **kwargs)
+        self._class_token_block = torch.compile(class_token_block, **kwargs)
+
+    def _embed(self, x: Tensor, keep: Tensor | None) -> tuple[Tensor, tuple[int, int]]:
         self.token_grid((x.shape[-2], x.shape[-1]))
         tokens, grid = self.patch_embed(x)
         if self.cls_token is not None:
@@ -149,16 +198,52 @@ class MSNViT(VisionTransformer):
                     "'cls_token', 'avg_featmap' or 'raw'"
                 )
             tokens = take_patches(tokens, keep, self.num_extra_tokens)
-        tokens = self.pre_norm(self.drop_after_pos(tokens))
+        return self.pre_norm(self.drop_after_pos(tokens)), grid
 
+    def _packs(self) -> bool:
+        """Whether blocks are run by the functions of ``packed_blocks``, and not as modules.
+
+        In evaluation they are modules: their hooks are called, and features are the stock ones.
+        """
+        if self.blocks_as_modules or not self.training:
+            return False
+        return all(can_pack(layer) for layer in self.layers)
+
+    def _blocks(self, tokens: Tensor, grid: tuple[int, int]) -> tuple[Tensor, ...]:
         outs = []
         for i, layer in enumerate(self.layers):
-            tokens = layer(tokens)
+            tokens = self._checkpointed(layer, tokens)
             if i == len(self.layers) - 1 and self.final_norm:
                 tokens = self.ln1(tokens)
             if i in self.out_indices:
                 outs.append(self._format_output(tokens, grid))
         return tuple(outs)
+
+    def _packed(
+        self, groups: list[Tensor], grids: list[tuple[int, int]]
+    ) -> list[tuple[Tensor, ...]]:
+        rows, shapes = pack(groups)
+        outs: list[list[Tensor]] = [[] for _ in groups]
+        last = len(self.layers) - 1
+        for i, layer in enumerate(self.layers):
+            class_tokens = i == last and self.out_type == 'cls_token'
+            block = self._class_token_block if class_tokens else self._packed_block
+            before = shapes
+            if class_tokens:
+                shapes = tuple((b, 1) for b, _ in shapes)
+            scales = drop_path_scales(layer, rows, shapes)
+            rows = self._checkpointed(block, layer, rows, before, scales)
+            if i == last and self.final_norm:
+                rows = self.ln1(rows)
+            if i in self.out_indices:
+                for out, tokens, grid in zip(outs, unpack(rows, shapes), grids):
+                    out.append(self._format_output(tokens, grid))
+        return [tuple(out) for out in outs]
+
+    def _checkpointed(self, block: Callable[..., Tensor], *args) -> Tensor:
+        if self.with_cp and torch.is_grad_enabled():
+            return checkpoint(block, *args, use_reentrant=False)
+        return block(*args)
 
 
 def _resolve(

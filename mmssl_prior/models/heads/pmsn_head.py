@@ -3,7 +3,14 @@ from mmpretrain.registry import MODELS
 from torch import Tensor
 
 from ...errors import UserError
-from ...functional import entropy, global_mean, kl_divergence, sharpen, soft_cross_entropy
+from ...functional import (
+    distributed_log_mean,
+    entropy,
+    global_mean,
+    kl_divergence,
+    prototype_terms,
+    sharpen,
+)
 from .prototype_head import PriorConfig, PrototypeHead
 
 __all__ = ['PMSNHead']
@@ -96,9 +103,14 @@ class PMSNHead(PrototypeHead):
         with torch.autocast(anchors.device.type, enabled=False):
             log_prior = self._prior_or_raise()
             q = self.targets(target)
-            log_p = self.log_probs(anchors)
-            loss_ce = global_mean(soft_cross_entropy(q, log_p))
-            loss_prior, log_mean = self.prior_loss(log_p.flatten(0, 1), log_prior)
+            self._check_width(anchors)
+            dtype = torch.promote_types(anchors.dtype, torch.float32)
+            cross_entropy, log_sums = prototype_terms(
+                anchors.to(dtype), self.prototypes.to(dtype), q, self.temperature
+            )
+            loss_ce = global_mean(cross_entropy)
+            log_mean = distributed_log_mean(log_sums, cross_entropy.numel())
+            loss_prior = self.prior_loss.divergence(log_mean, log_prior)
         with torch.no_grad():
             return dict(
                 loss_ce=loss_ce,

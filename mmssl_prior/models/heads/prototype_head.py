@@ -127,5 +127,7 @@ class PrototypeHead(BaseModule):
     def _target_diagnostics(self, q: Tensor) -> dict[str, Tensor]:
         """Distinct prototypes that are some target's largest entry, and the mean of these."""
         largest, used = q.max(-1)
-        usage = all_reduce_sum(torch.bincount(used.flatten(), minlength=self.num_prototypes))
+        # Not `bincount`, for which the host waits until a GPU has found the largest index.
+        seen = torch.zeros(self.num_prototypes, dtype=torch.int64, device=q.device)
+        usage = all_reduce_sum(seen.scatter_(0, used.flatten(), 1))
         return dict(target_prototypes=(usage > 0).sum().float(), target_max=global_mean(largest))

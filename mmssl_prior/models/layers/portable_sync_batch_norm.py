@@ -1,7 +1,7 @@
 import torch
 from mmengine import dist
 from mmpretrain.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...errors import UserError
@@ -19,10 +19,16 @@ class PortableSyncBatchNorm(_BatchNorm):
     with mean and variance over the batch of all ranks (global), whose sizes
     may differ, in float32 or better. Sums and counts are reduced by
     collectives that carry the true gradient. torch's SyncBatchNorm refuses
-    CPU tensors, and DistributedDataParallel refuses it on CPU; on CUDA both
-    compute the same. State keys and arguments are those of
+    CPU tensors, and DistributedDataParallel refuses it on CPU; on CUDA its
+    fused kernels are used (``native_on_cuda``), which compute the same with
+    one collective forward and one backward. State keys and arguments are those of
     ``torch.nn.BatchNorm1d/2d``; in one process it is that to the bit.
     """
+
+    #: Whether CUDA tensors take the kernels of torch's SyncBatchNorm.
+    native_on_cuda = True
+    #: What SyncBatchNorm reads of its module, beside what this one has: the default group.
+    process_group = None
 
     def _check_input_dim(self, x: Tensor) -> None:
         if x.ndim < 2 or x.shape[1] != self.num_features:
@@ -34,10 +40,14 @@ class PortableSyncBatchNorm(_BatchNorm):
         if not self.training or dist.get_world_size() == 1:
             return super().forward(x)
         self._check_input_dim(x)
+        if x.is_cuda and self.native_on_cuda:
+            return nn.SyncBatchNorm.forward(self, x)  # type: ignore[arg-type]
         dims = [d for d in range(x.ndim) if d != 1]
         shape = [1, -1] + [1] * (x.ndim - 2)
         values = x.to(torch.promote_types(x.dtype, torch.float32))
-        sums = all_reduce_sum(torch.cat([values.sum(dims), values.new_tensor([x[:, 0].numel()])]))
+        sums = all_reduce_sum(
+            torch.cat([values.sum(dims), values.new_full((1,), float(x[:, 0].numel()))])
+        )
         count = sums[-1].detach()
         mean = sums[:-1] / count
         centred = values - mean.view(shape)
@@ -49,6 +59,9 @@ class PortableSyncBatchNorm(_BatchNorm):
         if self.affine:
             y = y * self.weight.view(shape) + self.bias.view(shape)
         return y.to(x.dtype)
+
+    def _check_non_zero_input_channels(self, x: Tensor) -> None:
+        """Called by SyncBatchNorm; :meth:`_check_input_dim` has done so."""
 
     @torch.no_grad()
     def _update_running_stats(self, mean: Tensor, unbiased_var: Tensor) -> None:

@@ -68,8 +68,12 @@ class PriorMatchingLoss(nn.Module):
                 f'predictions over {log_p.shape[-1]} prototypes, prior over {log_prior.shape[-1]}'
             )
         log_mean = distributed_log_mean_exp(log_p)
+        return self.divergence(log_mean, log_prior), log_mean
+
+    def divergence(self, log_mean: Tensor, log_prior: Tensor) -> Tensor:
+        """Weighted loss of the global mean prediction log p_bar; both of shape (K,)."""
         pair = (log_mean, log_prior) if self.direction == 'forward' else (log_prior, log_mean)
-        return self.loss_weight * kl_divergence(*pair), log_mean
+        return self.loss_weight * kl_divergence(*pair)
 
     def extra_repr(self) -> str:
         return f'loss_weight={self.loss_weight}, direction={self.direction!r}'

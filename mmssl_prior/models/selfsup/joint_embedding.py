@@ -6,6 +6,7 @@ from torch import Tensor
 
 from ...errors import UserError
 from .finite_loss import FiniteLoss
+from .micro_batches import in_micro_batches
 
 __all__ = ['JointEmbedding']
 
@@ -24,6 +25,11 @@ class JointEmbedding(FiniteLoss, BaseSelfSupervisor):
         head: Config of a head whose ``loss`` takes embeddings (V, B, D).
         data_preprocessor: Config, ``SelfSupDataPreprocessor`` by default.
         init_cfg: Initialisation config.
+        micro_batch: Images that pass the backbone at a time, 0 for all. The
+            gradient is that of the whole batch, in the memory of a small one,
+            for a forward pass more; but batch normalisation within the
+            backbone has the statistics of each part. Neck and loss see the
+            whole batch.
     """
 
     #: Number of views, or None for any number from two on.
@@ -36,6 +42,7 @@ class JointEmbedding(FiniteLoss, BaseSelfSupervisor):
         head: dict,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
+        micro_batch: int = 0,
     ) -> None:
         super().__init__(
             backbone=backbone,
@@ -44,6 +51,9 @@ class JointEmbedding(FiniteLoss, BaseSelfSupervisor):
             data_preprocessor=data_preprocessor,
             init_cfg=init_cfg,
         )
+        if not (isinstance(micro_batch, int) and micro_batch >= 0):
+            raise UserError(f'micro_batch must be an integer >= 0, got {micro_batch!r}')
+        self.micro_batch = micro_batch
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
         """Features of the backbone, averaged over positions, shape (B, C)."""
@@ -55,9 +65,13 @@ class JointEmbedding(FiniteLoss, BaseSelfSupervisor):
         """Embeddings of shape (V, B, D) of V views of shape (B, 3, H, W)."""
         raise NotImplementedError
 
+    def encode(self, images: Tensor):
+        """What the backbone makes of images that pass it together."""
+        return in_micro_batches(self.backbone, self.micro_batch, images)
+
     def project(self, images: Tensor) -> Tensor:
         """Embeddings of shape (B, D) of images that pass the network together."""
-        out = self.neck(self.backbone(images))
+        out = self.neck(self.encode(images))
         return out[-1] if isinstance(out, (list, tuple)) else out
 
     def loss(

@@ -1,3 +1,6 @@
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import torch
 from mmengine import dist
@@ -10,6 +13,7 @@ from torch import Tensor, nn
 from ...errors import UserError
 from ...functional import patches_to_keep
 from .finite_loss import FiniteLoss
+from .micro_batches import in_micro_batches
 from .target_networks import TargetNetworks
 
 __all__ = ['MSN']
@@ -53,6 +57,14 @@ class MSN(TargetNetworks, FiniteLoss, BaseSelfSupervisor):
             one that returns tokens.
         data_preprocessor: Config, ``SelfSupDataPreprocessor`` by default.
         init_cfg: Initialisation config.
+        packed: Whether anchors of different sizes pass the blocks of the
+            backbone together where it can (:meth:`MSNViT.forward_groups`),
+            which is the same up to rounding and saves launches.
+        micro_batch: Images that pass the backbone at a time, each with all of
+            its views; 0 for all. The gradient is that of the whole batch, in
+            the memory of a small one, for a forward pass more. Projection
+            and loss see the whole batch; the statistics of batch
+            normalisation within the backbone are those of each part.
 
     Raises:
         ValueError: If patch_drop is outside [0, 1) or the backbone cannot
@@ -79,6 +91,8 @@ class MSN(TargetNetworks, FiniteLoss, BaseSelfSupervisor):
         pool: dict | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
+        packed: bool = True,
+        micro_batch: int = 0,
     ) -> None:
         super().__init__(
             backbone=backbone,
@@ -89,6 +103,8 @@ class MSN(TargetNetworks, FiniteLoss, BaseSelfSupervisor):
         )
         if not 0 <= patch_drop < 1:
             raise UserError(f'patch_drop must be in [0, 1), got {patch_drop}')
+        if not (isinstance(micro_batch, int) and micro_batch >= 0):
+            raise UserError(f'micro_batch must be an integer >= 0, got {micro_batch!r}')
         if patch_drop_mode not in ('batch', 'sample'):
             raise UserError(f"patch_drop_mode must be 'batch' or 'sample', got {patch_drop_mode!r}")
         if patch_drop and not hasattr(self.backbone, 'token_grid'):
@@ -119,6 +135,8 @@ class MSN(TargetNetworks, FiniteLoss, BaseSelfSupervisor):
             )
         self.patch_drop = patch_drop
         self.patch_drop_mode = patch_drop_mode
+        self.packed = packed
+        self.micro_batch = micro_batch
         self._add_targets('backbone', 'neck')
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
@@ -148,15 +166,27 @@ class MSN(TargetNetworks, FiniteLoss, BaseSelfSupervisor):
         target_view, *anchors = inputs
         with torch.no_grad():
             target = self.target_neck(self._features(self.target_backbone, target_view))
-        groups = [self.neck(self._features(self.backbone, anchors[0], self._keep(anchors[0])))]
-        for views in _group_by_size(anchors[1:]):
-            groups.append(self.neck(self._features(self.backbone, torch.cat(views))))
-        z = torch.cat(groups)
+        # Each size by itself: it has batch statistics of its own.
+        z = torch.cat([self.neck(features) for features in self._anchor_features(anchors)])
         return self.head.loss(z.view(len(anchors), len(target), -1), target)
 
-    def _features(self, backbone: nn.Module, inputs: Tensor, keep: Tensor | None = None) -> Tensor:
+    def _anchor_features(self, anchors: Sequence[Tensor]) -> list[Tensor]:
+        """Features of the large anchor, then of each run of focal anchors of one size."""
+        runs = [anchors[:1], *_group_by_size(anchors[1:])]
+        images = [run[0] if len(run) == 1 else torch.cat(list(run)) for run in runs]
+        keeps = [self._keep(anchors[0]), *(None for _ in images[1:])]
+        if self.packed and not self.micro_batch and hasattr(self.backbone, 'forward_groups'):
+            return [self._pooled(out) for out in self.backbone.forward_groups(images, keeps)]
+        return [
+            self._features(self.backbone, x, keep, len(run))
+            for x, keep, run in zip(images, keeps, runs)
+        ]
+
+    def _features(
+        self, backbone: nn.Module, inputs: Tensor, keep: Tensor | None = None, views: int = 1
+    ) -> Tensor:
         try:
-            out = backbone(inputs) if keep is None else backbone(inputs, keep=keep)
+            out = in_micro_batches(backbone, self.micro_batch * views, inputs, keep)
         except AssertionError as error:
             # So timm says that a transformer was built for one size of images.
             if not isinstance(backbone, TIMMBackbone):
@@ -166,6 +196,9 @@ class MSN(TargetNetworks, FiniteLoss, BaseSelfSupervisor):
                 f'({error}): add dynamic_img_size=True to model.backbone, or choose a model that '
                 'takes images of any size'
             ) from error
+        return self._pooled(out)
+
+    def _pooled(self, out: Any) -> Tensor:
         out = out[-1] if isinstance(out, (list, tuple)) else out
         if self.pool is not None:
             out = self.pool(out)
@@ -197,7 +230,7 @@ class MSN(TargetNetworks, FiniteLoss, BaseSelfSupervisor):
         return keep.to(view.device, non_blocking=True)
 
 
-def _group_by_size(views: list[Tensor]) -> list[list[Tensor]]:
+def _group_by_size(views: Sequence[Tensor]) -> list[list[Tensor]]:
     """Runs of consecutive views of equal size."""
     groups: list[list[Tensor]] = []
     for view in views:

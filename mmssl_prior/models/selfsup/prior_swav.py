@@ -42,6 +42,7 @@ class PriorSwAV(JointEmbedding):
         queue_length: Images in the queue, over all ranks; 0 for none.
         data_preprocessor: Config, ``SelfSupDataPreprocessor`` by default.
         init_cfg: Initialisation config.
+        micro_batch: As in :class:`JointEmbedding`.
 
     Raises:
         ValueError: If queue_length is negative.
@@ -63,18 +64,21 @@ class PriorSwAV(JointEmbedding):
         queue_length: int = 0,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
+        micro_batch: int = 0,
     ) -> None:
-        super().__init__(backbone, neck, head, data_preprocessor, init_cfg)
+        super().__init__(backbone, neck, head, data_preprocessor, init_cfg, micro_batch)
         if not (isinstance(queue_length, int) and queue_length >= 0):
             raise UserError(f'queue_length must be an integer >= 0, got {queue_length}')
         self.queue_length = queue_length
         self.queue_started = True
+        self._queue_full = False
         if queue_length:
             width = self.head.prototypes.shape[1]
             self.register_buffer(
                 'queue', torch.zeros(self.head.assigned_views, queue_length, width)
             )
             self.register_buffer('queue_filled', torch.tensor(0))
+            self._register_load_state_dict_pre_hook(self._forget_that_it_was_full)
 
     def start_queue(self, started: bool = True) -> None:
         """Whether embeddings are queued (and, once the queue is full, used)."""
@@ -82,7 +86,7 @@ class PriorSwAV(JointEmbedding):
 
     def embed(self, views: Sequence[Tensor]) -> Tensor:
         groups = [list(group) for _, group in groupby(views, key=lambda view: view.shape)]
-        z = self.neck([self.backbone(torch.cat(group)) for group in groups])
+        z = self.neck([self.encode(torch.cat(group)) for group in groups])
         return F.normalize(z, dim=-1).view(len(views), -1, z.shape[-1])
 
     def assign(self, inputs: Tensor) -> Tensor:
@@ -110,10 +114,16 @@ class PriorSwAV(JointEmbedding):
 
     def _queue_share(self) -> Tensor | None:
         """The part of a full queue that this rank balances, shape (A, Q, D)."""
-        if int(self.queue_filled) < self.queue_length:
+        if not self._queue_full:
+            # A full queue stays full, so that the host waits for the device only until it is.
+            self._queue_full = int(self.queue_filled) >= self.queue_length
+        if not self._queue_full:
             return None
         rank, world = dist.get_dist_info()
         return self.queue[:, rank::world]
+
+    def _forget_that_it_was_full(self, *_) -> None:
+        self._queue_full = False
 
     @torch.no_grad()
     def _enqueue(self, z: Tensor) -> None:

@@ -2,6 +2,7 @@ import copy
 
 import torch
 from mmengine.model import BaseModel
+from torch import Tensor
 
 from ...errors import UserError
 
@@ -42,11 +43,21 @@ class TargetNetworks(BaseModel):
             getattr(self, f'target_{name}').load_state_dict(getattr(self, name).state_dict())
 
     @torch.no_grad()
-    def update_target(self, momentum: float) -> None:
-        """Move the targets' parameters by the moving average, in a few fused kernels."""
+    def update_target(self, momentum: float, withheld: Tensor | None = None) -> None:
+        """Move the targets' parameters by the moving average, in a few fused kernels.
+
+        Args:
+            momentum: m.
+            withheld: A scalar on the parameters' device; where it is 1 the
+                targets stay, without the host having to know.
+        """
         targets = [p for n in self._averaged for p in getattr(self, f'target_{n}').parameters()]
         trained = [p.detach() for n in self._averaged for p in getattr(self, n).parameters()]
-        torch._foreach_lerp_(targets, trained, 1 - momentum)
+        if withheld is None:
+            torch._foreach_lerp_(targets, trained, 1 - momentum)
+            return
+        weight = (1 - momentum) * (1 - withheld.to(targets[0]))
+        torch._foreach_lerp_(targets, trained, [weight] * len(targets))
 
     def set_step(self, seed: int, iteration: int) -> None:
         """Name the training step: what is random in it is a function of (seed, iteration)."""
