@@ -124,6 +124,8 @@ setup(
         'test': [
             'pytest>=8',
             'pytest-xdist>=3.5',
+            # Draws the numbers of tests/test_fuzzed_configs.py.
+            'hypothesis>=6.100',
             'ruff>=0.6',
             'mypy>=1.11',
             'tensorboard',

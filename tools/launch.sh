@@ -114,17 +114,24 @@ submit() {
 }
 
 # Submits a training, and again with --resume as often as it makes room for another (status 75);
-# in a batch job SLURM is asked to queue the job once more, which then comes back here.
-#   submit_again PARTITION JOB_NAME SCRIPT [arguments]
+# in a batch job SLURM is asked to queue the job once more, which then comes back here. Without a
+# new checkpoint in the work dir it is not tried again: something else is wrong.
+#   submit_again WORK_DIR PARTITION JOB_NAME SCRIPT [arguments]
 submit_again() {
-    local code again=()
+    local code before last="$1/last_checkpoint" again=()
+    shift
     if [ "${SLURM_RESTART_COUNT:-0}" != 0 ]; then
         again=(--resume)
     fi
     while true; do
         code=0
+        before=$(ls -l "$last" 2>/dev/null && cat "$last") || true
         submit "$@" ${again[@]+"${again[@]}"} || code=$?
         if [ "$code" != 75 ]; then
+            return "$code"
+        fi
+        if [ "$before" = "$(ls -l "$last" 2>/dev/null && cat "$last")" ]; then
+            echo "error: preempted without a new checkpoint in ${last%/*}: not submitted again" >&2
             return "$code"
         fi
         if [ -n "${SLURM_JOB_ID:-}" ] && scontrol requeue "$SLURM_JOB_ID"; then

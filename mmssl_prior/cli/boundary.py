@@ -6,8 +6,8 @@ Shown as one line (``error: ...``, status 1) are
   package finds, wherever it comes from;
 * a ``FileNotFoundError`` while a loader reads its dataset;
 * an ``AssertionError``, ``ValueError`` or ``TypeError`` in the frame of a
-  stock class's constructor, called directly by a registry: the way such
-  classes validate their arguments;
+  stock class's constructor, called directly by a registry, or of its base
+  class's: the way such classes validate their arguments;
 * a call that does not fit a signature (``TypeError``), or an unknown name
   (``KeyError``), raised by the registry itself.
 
@@ -30,6 +30,8 @@ __all__ = ['describe', 'run_guarded']
 
 # The frames of MMEngine under which configs turn into objects.
 BUILDERS = {'build_from_cfg', 'build_runner_from_cfg', 'build_scheduler_from_cfg'}
+# Between a builder and the constructor of a schedule.
+CONVERTERS = {'build_iter_from_epoch'}
 LOADERS = {'build_dataloader'}
 MISTAKES = (AssertionError, ValueError, TypeError)
 
@@ -53,6 +55,14 @@ def _class_name(frame: FrameType) -> str:
     return getattr(built, '__name__', '')
 
 
+def _is_constructor(frames: list[FrameType]) -> bool:
+    """Whether these are an object's constructor, and those of its base classes."""
+    built = [frame.f_locals.get('self') for frame in frames]
+    return bool(frames) and all(
+        frame.f_code.co_name == '__init__' and one is built[0] for frame, one in zip(frames, built)
+    )
+
+
 def _mistake(error: BaseException) -> str | None:
     """The message of the user's mistake, or None for a bug."""
     frames = _frames(error.__traceback__)
@@ -66,12 +76,11 @@ def _mistake(error: BaseException) -> str | None:
         return message if any(_is_mmengine(frame, LOADERS) for frame in frames) else None
     if not builders or not message:
         return None
-    depth = len(frames) - 1 - builders[-1]
+    inside = [f for f in frames[builders[-1] + 1 :] if not _is_mmengine(f, CONVERTERS)]
     if isinstance(error, KeyError):
-        return str(error.args[0]) if depth == 0 else None
-    constructor = depth == 1 and frames[-1].f_code.co_name == '__init__'
-    called_wrongly = depth == 0 and isinstance(error, TypeError)
-    validated = constructor and isinstance(error, MISTAKES)
+        return str(error.args[0]) if not inside else None
+    called_wrongly = not inside and isinstance(error, TypeError)
+    validated = _is_constructor(inside) and isinstance(error, MISTAKES)
     return prefixed if called_wrongly or validated else None
 
 

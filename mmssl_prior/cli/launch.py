@@ -50,8 +50,11 @@ def _once(handler: Callable) -> Callable:
 
 def _children() -> list[int]:
     """The processes that this one started, as far as the system tells."""
-    tasks = Path('/proc/self/task').glob('*/children')
-    return [int(pid) for task in tasks for pid in task.read_text().split()]
+    found = []
+    for task in Path('/proc/self/task').glob('*/children'):
+        with suppress(OSError):  # a thread that has just ended
+            found += [int(pid) for pid in task.read_text().split()]
+    return found
 
 
 def _pass_on(handler: Callable) -> Callable:

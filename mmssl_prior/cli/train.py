@@ -92,8 +92,11 @@ def train(cfg: Config) -> None:
     prepare_distributed(cfg)
     runner = build_runner(cfg)
     if cfg.resume and not cfg.load_from:
-        # Not MMEngine's choice, which is the last one named, whole or not.
-        runner._load_from = latest_checkpoint(cfg.work_dir, warn=dist.is_main_process())
+        # Not MMEngine's choice, which is the last one named, whole or not. One rank chooses: on
+        # another machine the shared folder may be a moment behind.
+        chosen = [latest_checkpoint(cfg.work_dir) if dist.is_main_process() else None]
+        dist.broadcast_object_list(chosen)
+        runner._load_from = chosen[0]
         runner._resume = runner._load_from is not None
     check_checkpoints(runner.model, cfg, runner._load_from)
     warn_of_schedules(cfg)
@@ -102,10 +105,16 @@ def train(cfg: Config) -> None:
         raise UserError(
             f'train_dataloader: {len(loader.dataset)} images make no batch of '
             f'{local_batch_size(loader)} on each rank with drop_last: lower '
-            'train_dataloader.batch_size'
+            f'train_dataloader.batch_size{_indices_hint(cfg)}'
         )
     check_classes(runner)
     runner.train()
+
+
+def _indices_hint(cfg: Config) -> str:
+    dataset = cfg.train_dataloader.dataset
+    named = isinstance(dataset, dict) and dataset.get('indices') is not None
+    return ', or raise or leave out train_dataloader.dataset.indices' if named else ''
 
 
 def _variables(names: Iterable[str]) -> str:

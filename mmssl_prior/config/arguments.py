@@ -22,6 +22,7 @@ from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 from torch.utils.data import DataLoader
 
+from mmssl_prior.config.numbers import check_numbers, check_places
 from mmssl_prior.config.overrides import runner_keys
 from mmssl_prior.config.signatures import accepted_arguments
 from mmssl_prior.errors import UserError
@@ -154,6 +155,10 @@ def _check_typed(path: str, node: Mapping, registries: list[Registry], scope: st
             takes = ', '.join(sorted(accepted)) or 'none'
             hint = f' (it takes: {takes}); {_remedy(path)}'
         raise UserError(f'{path}: {getattr(item, "__name__", kind)} has no argument {key!r}{hint}')
+    if node.get('convert_to_iter_based') and node.get('by_epoch', True) is False:
+        raise UserError(f'{path}: convert_to_iter_based needs by_epoch=True; leave one of them out')
+    if len(items) == 1:
+        check_numbers(path, node, item)
 
 
 def _check_timm_name(path: str, node: Mapping) -> None:
@@ -246,5 +251,6 @@ def check_arguments(cfg: Config) -> None:
             if name in LOADERS and isinstance(value, Mapping):
                 _check_loader(name, value)
             if name in read or 'runner_type' in cfg:
+                check_places(name, value)
                 for path, node in _typed(_with_type(name, value), name):
                     _check_typed(path, node, registries, scope)

@@ -1,7 +1,9 @@
 """The newest checkpoint of a run that is whole."""
 
 import logging
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 from mmengine.logging import print_log
@@ -11,22 +13,34 @@ from mmssl_prior.errors import UserError, printable
 __all__ = ['is_whole', 'latest_checkpoint']
 
 LATEST = 'last_checkpoint'
+PICKLE = b'\x80\x02'
+# What a reader of archives raises at bytes that are none: names that are no text, for example.
+DAMAGE = (
+    OSError,
+    zipfile.BadZipFile,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
 
 
 def is_whole(path: str | Path) -> bool:
     """Whether a checkpoint can be read to its end, by the checksums in it.
 
     Its weights are read once, not kept. A file in torch's format of before
-    1.6, which has no checksums, counts as whole.
+    1.6, which has no checksums, counts as whole if it begins as one.
     """
     try:
         with open(path, 'rb') as file:
-            zipped = file.read(2) == b'PK'
-        if not zipped:
-            return Path(path).stat().st_size > 0
+            head = file.read(2)
+        if head != b'PK':
+            return head == PICKLE
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
-    except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError):
+    except DAMAGE:
         return False
 
 
@@ -47,8 +61,11 @@ def latest_checkpoint(work_dir: str | Path, warn: bool = True) -> str | None:
     named = None
     if (folder / LATEST).is_file():
         text = (folder / LATEST).read_text(encoding='utf-8').strip()
-        # In a work dir that was moved, or on another machine, it lies beside.
-        named = Path(text) if Path(text).is_file() else folder / Path(text).name
+        if '://' in text:  # kept elsewhere, where MMEngine finds it
+            return text
+        # Beside it first: of a copied work dir the name is that of the original.
+        beside = folder / Path(text).name
+        named = Path(text) if Path(text).is_file() and not beside.is_file() else beside
         if named.is_file() and is_whole(named):
             return str(named)
     places = {folder, named.parent} if named is not None else {folder}

@@ -28,7 +28,8 @@ def generator_states() -> dict[str, Any]:
     So a checkpoint that holds them can be read without trusting it.
     """
     version, python, gauss = random.getstate()
-    name, words, *rest = np.random.get_state()
+    numpy: Any = np.random.get_state()
+    name, words, *rest = numpy
     states: dict[str, Any] = dict(
         python=[version, torch.tensor(python), gauss],
         numpy=[name, torch.from_numpy(words.astype(np.int64)), *rest],

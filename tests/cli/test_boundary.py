@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from mmengine.optim import LinearLR
 from mmengine.registry import Registry
 from torch.utils.data import DataLoader, Dataset
 
-from mmssl_prior.cli.boundary import BUILDERS, LOADERS, describe, run_guarded
+from mmssl_prior.cli.boundary import BUILDERS, CONVERTERS, LOADERS, describe, run_guarded
 from mmssl_prior.errors import UserError
 
 ITEMS = Registry('boundary items')
@@ -27,6 +28,14 @@ class Validating:
 
     def deep(self):
         raise ValueError('deep down')
+
+
+@ITEMS.register_module()
+class Inheriting(Validating):
+    def __init__(self, width, mode='ok'):
+        super().__init__(width, mode)
+        # Another object's constructor is no check of these arguments.
+        Validating(width, 'value')
 
 
 class Undecodable(UserError):
@@ -122,6 +131,8 @@ def test_error_raised_anew_with_its_own_type():
         (dict(type='Validating', width=0, mode='assert'), 'Validating: mode assert is not known'),
         (dict(type='Validating', width=0, mode='deep'), None),
         (dict(type='Validating', width=0, mode='bug'), None),
+        (dict(type='Inheriting', width=0, mode='assert'), 'Inheriting: mode assert is not known'),
+        (dict(type='Inheriting', width=0), None),
     ],
 )
 def test_constructor(cfg, message):
@@ -155,6 +166,7 @@ def test_frames_of_mmengine_are_as_the_boundary_knows_them():
     assert 'obj_cls' in codes['build_from_cfg'].co_varnames
     assert 'scheduler_cls' in codes['build_scheduler_from_cfg'].co_varnames
     assert all(callable(getattr(Runner, name)) for name in LOADERS)
+    assert all(callable(getattr(LinearLR, name)) for name in CONVERTERS)
 
 
 class TestExitStatus:

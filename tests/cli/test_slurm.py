@@ -101,7 +101,9 @@ def test_mistake_ends_the_job(cluster, tmp_path):
 
 PREEMPTED = """#!/bin/sh
 case " $* " in *' --resume '*) echo again ;; *) echo first ;; esac >>"$CALLS"
-test "$(wc -l <"$CALLS")" -gt "$PREEMPTIONS" || exit 75
+made=$(wc -l <"$CALLS")
+test -z "$RUN" || echo "iter_$made.pth" >"$RUN/last_checkpoint"
+test "$made" -gt "$PREEMPTIONS" || exit 75
 exit 3
 """
 
@@ -123,7 +125,9 @@ def test_preempted(tmp_path, script, batch):
     variables.update(PATH=f'{tmp_path}:/usr/bin:/bin')
     if batch:
         variables.update(SLURM_JOB_ID='12')
-    arguments = ['gpu', 'job', 'config.py', 'run']
+    arguments = ['gpu', 'job', 'config.py', str(tmp_path / 'run')]
+    variables.update(RUN=arguments[-1])
+    (tmp_path / 'run').mkdir()
     result = subprocess.run(
         ['/bin/bash', f'tools/{script}', *arguments],
         capture_output=True,
@@ -145,6 +149,15 @@ def test_preempted(tmp_path, script, batch):
     else:
         assert (result.returncode, started) == (3, ['first', 'again', 'again'])
         assert result.stderr.count('preempted; submitted again with --resume') == 2
+        # The same status without a checkpoint is something else.
+        again = subprocess.run(
+            ['/bin/bash', f'tools/{script}', *arguments],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env={**variables, 'RUN': '', 'PREEMPTIONS': '99'},
+        )
+        assert again.returncode == 75 and 'without a new checkpoint' in again.stderr
 
 
 @pytest.mark.parametrize('script', USAGE)

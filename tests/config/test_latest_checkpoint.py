@@ -1,6 +1,7 @@
 """A resume goes on from the newest checkpoint that is whole."""
 
 import os
+import shutil
 import sys
 
 import pytest
@@ -27,13 +28,20 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_the_one_that_is_named(folder, warnings):
+def test_the_one_that_is_named(folder, warnings, tmp_path_factory):
     assert latest_checkpoint(folder) == str(folder / 'iter_50.pth')
     (folder / 'last_checkpoint').write_text(str(folder / 'epoch_1.pth'))
     assert latest_checkpoint(folder) == str(folder / 'epoch_1.pth')
     # The work dir was moved.
     (folder / 'last_checkpoint').write_text('/elsewhere/iter_40.pth')
     assert latest_checkpoint(folder) == str(folder / 'iter_40.pth')
+    # It was copied, and the original has gone on.
+    copy = shutil.copytree(folder, tmp_path_factory.mktemp('copy') / 'run')
+    (copy / 'last_checkpoint').write_text(str(folder / 'iter_50.pth'))
+    assert latest_checkpoint(copy) == str(copy / 'iter_50.pth')
+    # It is kept where MMEngine's backends look for it.
+    (folder / 'last_checkpoint').write_text('s3://bucket/run/iter_50.pth')
+    assert latest_checkpoint(folder) == 's3://bucket/run/iter_50.pth'
     assert not warnings
 
 
@@ -43,6 +51,10 @@ def damage(path, how):
         content = content[: len(content) // 2]
     elif how == 'empty':
         content = bytearray()
+    elif how == 'zeros':  # as a file system leaves them that lost power
+        content = bytearray(len(content))
+    elif how == 'name':  # of a part of it, which is no text then
+        content[content.rindex(b'data.pkl')] ^= 0x80
     else:
         # In the middle of the values, where the format notices nothing but the checksum.
         place = content.index((2 + 300).to_bytes(8, 'little'))
@@ -50,7 +62,7 @@ def damage(path, how):
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize('how', ['cut', 'empty', 'flipped'])
+@pytest.mark.parametrize('how', ['cut', 'empty', 'zeros', 'name', 'flipped'])
 def test_damaged(folder, how, warnings):
     damage(folder / 'iter_50.pth', how)
     assert not is_whole(folder / 'iter_50.pth')
@@ -58,6 +70,11 @@ def test_damaged(folder, how, warnings):
     assert not warnings
     assert latest_checkpoint(folder) == str(folder / 'iter_40.pth')
     assert 'iter_50.pth is damaged; resuming from the one before' in warnings[0]
+
+
+def test_a_format_without_checksums(tmp_path):
+    torch.save({}, tmp_path / 'old.pth', _use_new_zipfile_serialization=False)
+    assert is_whole(tmp_path / 'old.pth')
 
 
 def test_missing(folder, warnings):

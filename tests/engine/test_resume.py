@@ -49,18 +49,31 @@ class Watch(Hook):
             raise Killed
 
 
-def build(folder, batch_size=BATCH, minutes=1e-9, launcher='none', workers=0, **kwargs):
+def build(
+    folder,
+    batch_size=BATCH,
+    minutes=1e-9,
+    launcher='none',
+    workers=0,
+    images=IMAGES,
+    schedule=None,
+    checkpoint=None,
+    **kwargs,
+):
     torch.manual_seed(7)  # the weights, which the Runner does not make here
-    config = runner_config(folder, IMAGES, batch_size, **kwargs)
+    config = runner_config(folder, images, batch_size, **kwargs)
     config['train_dataloader']['num_workers'] = workers
     config.update(
         train_cfg=kwargs.get('train_cfg', dict(type='ResumableTrainLoop', max_epochs=EPOCHS)),
         default_hooks=dict(
-            checkpoint=dict(type='ResumableCheckpointHook', minutes=minutes, interval=1),
+            checkpoint={
+                **dict(type='ResumableCheckpointHook', minutes=minutes, interval=1),
+                **(checkpoint or {}),
+            },
             logger=dict(type='LoggerHook', interval=1),
         ),
         custom_hooks=[dict(type='TargetNetworkHook')],
-        param_scheduler=[dict(type='CosineAnnealingLR', T_max=20, by_epoch=False)],
+        param_scheduler=[schedule or dict(type='CosineAnnealingLR', T_max=20, by_epoch=False)],
         resume=True,
         log_level='ERROR',
         launcher=launcher,
@@ -75,14 +88,20 @@ def run(folder, stops=(), send=None, **kwargs):
     """Start and stop behind each of these steps, then go on to the end; what came of it."""
     seen = {}
     for stop in [*stops, None]:
-        runner, watch = build(folder, **kwargs), Watch(stop, send)
-        runner.register_hook(watch)
-        try:
-            runner.train()
-        except (Killed, Preempted):
-            pass
-        seen.update(watch.seen)
+        runner = build(folder, **kwargs)
+        seen.update(start(runner, stop, send).seen)
     return runner, seen
+
+
+def start(runner, stop=None, send=None):
+    """Train to the end, or to this step."""
+    watch = Watch(stop, send)
+    runner.register_hook(watch)
+    try:
+        runner.train()
+    except (Killed, Preempted):
+        pass
+    return watch
 
 
 def weights(runner):
@@ -157,11 +176,12 @@ def test_validation_that_was_due_is_made_up_for(tmp_path):
             self.killed = killed
 
         def run(self):
-            if self.killed:
+            if self.killed == runner.epoch:
                 raise Killed  # behind the checkpoint of the epoch
             ran.append(runner.epoch)
 
-    for killed in (True, False):
+    # Behind the first epoch, and behind the last.
+    for killed in (1, EPOCHS, None):
         runner = build(tmp_path)
         runner._val_loop = Validation(killed)
         runner.model.val_step = None
@@ -198,7 +218,9 @@ def test_files(tmp_path):
     ]
     saved = torch.load(tmp_path / 'iter_5.pth', weights_only=False)
     state = saved['run_state']
-    assert state['position'] == dict(batches=2, batch_size=BATCH, ranks=1, images=8)
+    assert state['position'] == dict(
+        batches=2, batch_size=BATCH, ranks=1, images=8, dataset=IMAGES, seed=0
+    )
     assert set(state['versions']) == {'mmssl_prior', 'torch', 'numpy', 'mmengine', 'python'}
     assert set(saved) >= {'meta', 'state_dict', 'optimizer', 'param_schedulers', 'message_hub'}
     (tmp_path / '.writing-iter_6.pth').write_bytes(b'cut off')
@@ -255,6 +277,122 @@ def test_checkpoint_without_position_starts_its_epoch_again(tmp_path):
     assert min(seen) == STEPS and seen[STEPS][:2] == (1, 0)
 
 
+def test_seed_that_nobody_named(tmp_path):
+    """Each process draws one; a resume takes that of the first, and its order."""
+    _, seen = run(tmp_path, [STEPS + 1, STEPS + 2], randomness=dict(seed=None))
+    images = [image for epoch, _, batch in seen.values() if epoch == 1 for image in batch]
+    assert len(set(images)) == len(images) == STEPS * BATCH
+
+
+class Labelled(Numbers):
+    def get_gt_labels(self):
+        return [index % 5 for index in range(self.length)]
+
+
+def by_classes(folder, batch_size=BATCH):
+    runner = build(folder, batch_size, randomness=dict(seed=None), images=40)
+    loader = runner._train_dataloader
+    del loader['drop_last']
+    loader['dataset'] = Labelled(40)
+    loader['batch_sampler'] = dict(type='ClassImbalancedBatchSampler', num_classes_per_batch=3)
+    return runner
+
+
+def test_classes_are_chosen_as_before(tmp_path, monkeypatch):
+    """By their number in the training; other batches are others, and that is said."""
+    first = by_classes(tmp_path / 'a')
+    whole = start(first).seen
+    runner = by_classes(tmp_path / 'b')
+    runner._randomness_cfg['seed'] = runner._seed = first.seed
+    part = start(runner, 13).seen
+    resumed = start(by_classes(tmp_path / 'b')).seen
+    assert min(resumed) == 13 and part | resumed == whole
+    said = []
+    start(by_classes(tmp_path / 'c'), 13)
+    runner = by_classes(tmp_path / 'c', 8)
+    monkeypatch.setattr(runner.logger, 'warning', lambda text, *_: said.append(text))
+    seen = start(runner).seen
+    assert seen[13][:2] == (1, 2) and 'the sampler chooses other images' in str(said)
+
+
+def test_checkpoint_of_the_last_step_stays_where_none_follows(tmp_path):
+    run(tmp_path, checkpoint=dict(save_last=False, interval=9))
+    names = [path.name for path in tmp_path.glob('*.pth')]
+    assert names == [f'iter_{STEPS * EPOCHS}.pth']
+    assert find_latest_checkpoint(str(tmp_path)).endswith(names[0])
+
+
+def cosine(**kwargs):
+    """A schedule over the whole training, in iterations."""
+    return dict(
+        type='WarmupCosineParamScheduler',
+        param_name='lr',
+        eta_min=0.0,
+        stretch=1.0,
+        convert_to_iter_based=True,
+        **kwargs,
+    )
+
+
+def test_other_batches_move_the_end(tmp_path):
+    """Of the schedule and of the accumulation too; and once more, resumed with the same ones."""
+    ends = []
+    for stops in ([4], [6], []):
+        size = BATCH if stops == [4] else 2
+        runner = build(tmp_path, size, schedule=cosine())
+        start(runner, *stops)
+        wrapper, (schedule,) = runner.optim_wrapper, runner.param_schedulers
+        ends.append((runner.max_iters, schedule.end, wrapper._max_counts))
+    # An epoch and a step of 4 images, then 10 images of this epoch and all of the last by twos.
+    assert ends == [(9, 9, 9)] + 2 * [(4 + 5 + 7, 4 + 5 + 7, 4 + 5 + 7)]
+    assert runner.iter == 16
+    assert wrapper.get_lr()['lr'][0] < 1e-3
+
+
+@pytest.mark.parametrize(
+    ('loop', 'epochs'),
+    # The plan of 12 steps was 4 epochs, and would now be 3.
+    [({}, EPOCHS), (dict(type='StepBudgetTrainLoop', steps=12, epochs=(2, 5)), 4)],
+)
+def test_folder_that_grew_within_an_epoch(tmp_path, monkeypatch, loop, epochs):
+    """The order is another; as many images are left out, and that some may come again is said."""
+    loop = dict(train_cfg=loop) if loop else {}
+    start(build(tmp_path, schedule=cosine(), **loop), 4)
+    said = []
+    runner = build(tmp_path, images=IMAGES + 4, schedule=cosine(), **loop)
+    monkeypatch.setattr(runner.logger, 'warning', lambda text, *_: said.append(text))
+    watch = start(runner)
+    assert 'has seen 4 images: the data have 18 images and had 14, so that some' in str(said)
+    assert [step[:2] for step in watch.seen.values()][:4] == [(1, 1), (1, 2), (1, 3), (2, 0)]
+    assert runner.iter == runner.max_iters == STEPS + 4 * (epochs - 1)
+    assert runner.param_schedulers[0].end == runner.max_iters and runner.epoch == epochs
+
+
+class Told(BaseLoop):
+    """A validation that the signal comes just before."""
+
+    def __init__(self, runner, send=None):
+        self._runner, self.send = runner, send
+
+    def run(self):
+        if self.send:
+            os.kill(os.getpid(), self.send)
+        self.runner.call_hook('before_val')
+        raise AssertionError('not preempted')
+
+
+def test_told_before_a_validation(tmp_path):
+    """The checkpoint that was resumed is named where none was written since."""
+    for resumed in (False, True):
+        runner = build(tmp_path, minutes=None)
+        runner._val_loop = Told(runner, signal.SIGUSR1)
+        # As the command line does.
+        runner._load_from = str(tmp_path / 'epoch_1.pth') if resumed else None
+        runner.model.val_step = None
+        with pytest.raises(Preempted, match='SIGUSR1: checkpoint .*epoch_1.pth holds all 3 iter'):
+            runner.train()
+
+
 def unequal(folder, images, round_up):
     """Batches of 4 of which the last of a rank may be smaller, or missing."""
     config = runner_config(folder, images, 4, launcher='pytorch')
@@ -298,6 +436,12 @@ def on_two_ranks(rank, folder):
     whole, _ = run(folder / 'whole', batch_size=2, launcher='pytorch')
     resumed, _ = run(folder / 'resumed', [2, 4, 5], batch_size=2, launcher='pytorch')
     same(weights(whole), weights(resumed))
+    # One is told behind the last step: the other does not go into the validation without it.
+    runner = build(folder / 'val', batch_size=2, launcher='pytorch', minutes=None)
+    runner._val_loop = Told(runner, signal.SIGTERM if rank == 1 else None)
+    runner.model.module.val_step = None
+    with pytest.raises(Preempted, match='holds all 3 iterations'):
+        runner.train()
     runner, watch = build(folder / 'left', batch_size=2, launcher='pytorch'), Watch(4)
     # Only one of them is told.
     watch.send = signal.SIGTERM if rank == 1 else None

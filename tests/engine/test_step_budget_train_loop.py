@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine import Config
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import PARAM_SCHEDULERS
 
@@ -270,6 +271,8 @@ def test_an_end_of_its_own_is_left_alone_and_a_schedule_by_epochs_follows(tmp_pa
     _, epochs = scheduler(end=3)
     loop.runner.param_schedulers = dict(first=[own], second=[epochs])
     loop._epoch, loop._iter = 1, 5
+    loop.runner.model = torch.nn.Linear(1, 1)
+    loop.runner.optim_wrapper = OptimWrapper(torch.optim.SGD(loop.runner.model.parameters(), 0.1))
     loop._resume_with(6)
     assert (own.end, epochs.end, epochs.period) == (10, 6, 7.5)
     assert loop.max_iters == 5 + 5 * 10

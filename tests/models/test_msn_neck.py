@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmpretrain.registry import MODELS
 
+from mmssl_prior.errors import UserError
 from mmssl_prior.models import MSNNeck
 
 from .msn_reference import projection
@@ -45,3 +46,10 @@ def test_norm_of_choice():
 def test_features_that_do_not_fit(shape):
     with pytest.raises(ValueError, match=r'in_channels=6'):
         build(in_channels=6)(torch.zeros(shape))
+
+
+def test_a_single_image_has_no_statistics():
+    neck = MSNNeck(6, 5, 4)
+    with pytest.raises(UserError, match='more than one image in a step: raise .*batch_size'):
+        neck(torch.randn(1, 6))
+    assert neck.eval()(torch.randn(1, 6)).shape == (1, 4)

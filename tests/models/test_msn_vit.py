@@ -99,6 +99,13 @@ def test_convolutional_stem():
     assert vit(torch.randn(2, 3, 20, 20))[0].shape == (2, 32)
     with pytest.raises(ValueError, match='power of two'):
         build(stem='conv', img_size=36, patch_size=6)
+    with pytest.raises(ValueError, match='of patch_size 16 needs arch.embed_dims >= 16, got 8'):
+        build(arch={**ARCH, 'embed_dims': 8}, stem='conv', patch_size=16)
+
+
+def test_heads_share_the_width():
+    with pytest.raises(ValueError, match='embed_dims=32 must be a multiple of arch.num_heads=3'):
+        build(arch={**ARCH, 'num_heads': 3})
     with pytest.raises(ValueError, match='stem'):
         build(stem='cnn')
 

@@ -85,8 +85,7 @@ class ClassBatchSampler(Sampler):
         Nothing is drawn for them, let alone loaded: what follows is what
         would have followed them.
 
-        Nothing here calls it. A resume at the end of an epoch needs it not,
-        for the number of the epoch says all; MMEngine's ``IterBasedTrainLoop``
+        :class:`ResumableTrainLoop` calls it; MMEngine's ``IterBasedTrainLoop``
         looks for ``skip`` on other samplers alone, so that its resume goes
         through the batches gone by.
 

@@ -49,8 +49,8 @@ class SeededRandomResizedCrop(DrawnTransform):
         aspect_ratio_range=(3 / 4, 4 / 3),
         interpolation='bilinear',
     ):
-        size = (scale, scale) if isinstance(scale, int) else tuple(scale)
-        if len(size) != 2 or not all(isinstance(s, int) and s > 0 for s in size):
+        size = tuple(scale) if isinstance(scale, (list, tuple)) else (scale, scale)
+        if len(size) != 2 or not all(type(s) is int and s > 0 for s in size):
             raise UserError(f'scale must be a positive integer or (height, width), got {scale}')
         self.scale = size
         self.crop_ratio_range = check_range('crop_ratio_range', crop_ratio_range, 0, 1)

@@ -64,14 +64,16 @@ def seeded_globals(rng):
 
 def check_probability(name, value):
     """Return ``value`` if it lies in [0, 1], else raise ValueError."""
-    if not 0 <= value <= 1:
-        raise UserError(f'{name} must lie in [0, 1], got {value}')
+    if not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise UserError(f'{name} must lie in [0, 1], got {value!r}')
     return float(value)
 
 
 def check_range(name, value, low, high=float('inf')):
     """Return ``value`` as (min, max) within [low, high] or raise ValueError."""
-    if not (len(value) == 2 and low <= value[0] <= value[1] <= high):
+    pair = isinstance(value, (list, tuple)) and len(value) == 2
+    numbers = pair and all(isinstance(bound, (int, float)) for bound in value)
+    if not (numbers and low <= value[0] <= value[1] <= high):
         raise UserError(f'{name} must be (min, max) within [{low}, {high}], got {value}')
     return float(value[0]), float(value[1])
 

@@ -82,6 +82,7 @@ class ResumableCheckpointHook(CheckpointHook):
         self._saved_iter = -1
         self._wish = GO_ON
         self._validates = False
+        self._resumed_from: str | None = None
 
     # What is in a checkpoint
 
@@ -113,6 +114,7 @@ class ResumableCheckpointHook(CheckpointHook):
         self._agree = DelayedMaximum()
         self._written_at = time.monotonic()
         self._saved_iter = runner.iter if runner.iter else -1
+        self._resumed_from = runner._load_from
         if threading.current_thread() is threading.main_thread():
             for name in SIGNALS:
                 number = getattr(signal, name, None)
@@ -151,7 +153,9 @@ class ResumableCheckpointHook(CheckpointHook):
         super().after_train_epoch(runner)
         self._state = None
         if self.is_last_train_epoch(runner) and self._saved_iter == runner.iter:
-            self._forget(runner, keep=0)
+            # With save_last=False the newest may be one of them.
+            newest = runner.message_hub.get_info(RECENT, [])[-1:]
+            self._forget(runner, keep=int(newest == [f'iter_{runner.iter}.pth']))
 
     def before_val(self, runner) -> None:
         """Before a validation in training, so that a signal need not wait for its end."""
@@ -160,10 +164,16 @@ class ResumableCheckpointHook(CheckpointHook):
         if self._saved_iter != runner.iter:
             self._collect(runner, 0, True)
             self._write_within_epoch(runner, runner.epoch, runner.iter)
-        dist.barrier()
+        # All of them leave, or none: the others would wait in the validation.
+        told = any(dist.all_gather_object(bool(self._asked)))
         self._validates = True
-        if self._asked:
+        if told or self._asked:
             self._leave(runner.iter)
+
+    def after_val_epoch(self, runner, metrics=None) -> None:
+        """As in MMEngine; a signal does not cut off what it writes."""
+        self._validates = False
+        super().after_val_epoch(runner, metrics)
 
     def after_val(self, runner) -> None:
         """From here on a signal waits for the end of an iteration again."""
@@ -184,8 +194,8 @@ class ResumableCheckpointHook(CheckpointHook):
 
     def _leave(self, iterations: int) -> None:
         raise Preempted(
-            f'{self._asked or "another rank was told to stop"}: checkpoint {self.last_ckpt} holds '
-            f'all {iterations} iterations'
+            f'{self._asked or "another rank was told to stop"}: checkpoint '
+            f'{self.last_ckpt or self._resumed_from} holds all {iterations} iterations'
         )
 
     # How it is written

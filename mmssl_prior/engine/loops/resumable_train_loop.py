@@ -1,3 +1,4 @@
+from bisect import bisect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
@@ -13,6 +14,7 @@ from ...errors import UserError
 from ..faults import faults_explained
 from ..local_batch_size import local_batch_size
 from ..run_state import seed_generators, set_generator_states
+from ..schedulers import WarmupCosineParamScheduler
 
 __all__ = ['ResumableTrainLoop']
 
@@ -35,10 +37,14 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     On another number of ranks or with another batch size the images that the
     epoch has seen are left out all the same: of I images seen, the first
     :math:`\lceil I / W \rceil W` of the epoch's order on W ranks, so that none
-    comes twice and fewer than W are lost. With a sampler that chooses classes
-    :math:`\lceil I / B \rceil` of its batches of B images are left out.
-    Weights, optimizer and schedules go on; generators start anew from (seed,
-    rank, epoch, iteration), and the number of steps follows the new batches.
+    comes twice (but for those with which ``round_up`` fills the ranks at the
+    end of any epoch) and fewer than W are lost. With a sampler that chooses
+    classes :math:`\lceil I / B \rceil` of its batches of B images are left
+    out; at another total batch its images may come again, as may those of
+    data that have changed in number. Weights, optimizer and schedules go on;
+    generators start anew from (seed, rank, epoch, iteration), and the number
+    of steps follows the new batches, with it the end of
+    :class:`WarmupCosineParamScheduler` and momentum.
 
     ``ResumableCheckpointHook`` writes the checkpoints that have all this;
     with others the training goes on at the beginning of the epoch, as in
@@ -92,21 +98,38 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     _images_before = 0
     _generators: dict | None = None
     _validate_first = False
+    _max_epochs: int
+    _max_iters: int
 
     def validation_follows(self, epochs: int) -> bool:
         """Whether so many epochs are followed by a validation."""
+        # That of MMEngine's loop is behind until the epoch is counted.
+        interval = self.dynamic_intervals[bisect(self.dynamic_milestones, epochs + 1) - 1]
         return (
             self.runner.val_loop is not None
             and epochs >= self.val_begin
-            and (epochs % self.val_interval == 0 or epochs == self._max_epochs)
+            and (epochs % interval == 0 or epochs == self._max_epochs)
         )
 
-    def position(self, batches: int) -> dict[str, int]:
+    @property
+    def _sampler(self) -> Any:
+        """What has the order of the epoch, with its seed."""
+        return self.dataloader.batch_sampler.sampler  # type: ignore[union-attr]
+
+    def position(self, batches: int) -> dict[str, Any]:
         """Where the epoch is after its first batches, for the checkpoint."""
         ranks = dist.get_world_size()
         batch = local_batch_size(self.dataloader)
         images = self._images_before + (batches - self._first_batch) * batch * ranks
-        return dict(batches=batches, batch_size=batch, ranks=ranks, images=images)
+        dataset: Any = self.dataloader.dataset
+        return dict(
+            batches=batches,
+            batch_size=batch,
+            ranks=ranks,
+            images=images,
+            dataset=len(dataset),
+            seed=int(self._sampler.seed) if hasattr(self._sampler, 'seed') else None,
+        )
 
     def remaining_iters(self) -> int:
         """Iterations from here to the end of the training."""
@@ -116,7 +139,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         """Train from the beginning, or from where the checkpoint stopped."""
         self._restore()
         self.runner.call_hook('before_train')
-        while self._epoch < self._max_epochs and not self.stop_training:
+        # The last validation, too, may be one to make up for.
+        while (self._epoch < self._max_epochs or self._validate_first) and not self.stop_training:
             if not self._validate_first:
                 self.run_epoch()
             self._validate_first = False
@@ -153,22 +177,60 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         saved, self.saved = self.saved, None
         if not self._iter or saved is None:
             return
-        then, now = saved['position'], self.position(0)
+        now = self.position(0)
+        then = now | saved['position']
         self._validate_first = bool(saved['validate'])
-        if all(then[name] == now[name] for name in ('batch_size', 'ranks')):
+        if then['seed'] is not None:
+            # Where the config has none, this process drew another; the order is that of the first.
+            self._sampler.seed = then['seed']
+        batches_alike = all(then[name] == now[name] for name in ('batch_size', 'ranks'))
+        if batches_alike and then['dataset'] == now['dataset']:
             self._first_batch, self._images_before = then['batches'], then['images']
             if self._first_batch:  # an epoch that has not begun will seed them
                 self._generators = saved['generators'][dist.get_rank()]
+        else:
+            self._enter_after(then['images'])
+        # Not only when they change: it may have been resumed with others before.
+        self._set_end(self._max_epochs, self._iter + max(self.remaining_iters(), 0))
+        total = then['batch_size'] * then['ranks'] == now['batch_size'] * now['ranks']
+        if then['dataset'] != now['dataset']:
+            order = (
+                f'the data have {now["dataset"]} images and had {then["dataset"]}, so that some '
+                'may come again'
+            )
+        elif isinstance(self.dataloader.batch_sampler, ClassBatchSampler) and not total:
+            order = (
+                'the sampler chooses other images for other batches, so that some may come again'
+            )
+        else:
+            order = 'none comes twice'
+        if not batches_alike:
+            self.runner.logger.warning(
+                f'resumed on {now["ranks"]} ranks with batches of {now["batch_size"]} what ran on '
+                f'{then["ranks"]} with {then["batch_size"]}: weights, optimizer and schedules are '
+                f'kept; of the images of this epoch, which has seen {then["images"]}, {order}; the '
+                'batches and what is random in them are others from here on, and the training '
+                f'ends at iteration {self._max_iters}'
+            )
+        elif then['dataset'] != now['dataset'] and then['images']:
+            self.runner.logger.warning(
+                f'resumed in an epoch that has seen {then["images"]} images: {order} in it'
+            )
+
+    def _set_end(self, epochs: int, iterations: int) -> None:
+        """Another end of the training than the Runner built schedules and accumulation for."""
+        ends = {True: self._max_epochs, False: self._max_iters}
+        if ends == {True: epochs, False: iterations}:
             return
-        self._enter_after(then['images'])
-        self._max_iters = self._iter + self.remaining_iters()
-        self.runner.logger.warning(
-            f'resumed on {now["ranks"]} ranks with batches of {now["batch_size"]} what ran on '
-            f'{then["ranks"]} with {then["batch_size"]}: weights, optimizer and schedules are '
-            f'kept, and of the images none comes twice in this epoch, which has seen '
-            f'{then["images"]}; the batches and what is random in them are others from here on, '
-            f'and the training ends at iteration {self._max_iters}'
-        )
+        self._max_epochs, self._max_iters = epochs, iterations
+        now = {True: epochs, False: iterations}
+        for schedule in _flat(self.runner.param_schedulers):
+            # Those that the Runner gave the length of the training, not an end of their own.
+            follows = isinstance(schedule, WarmupCosineParamScheduler)
+            if follows and schedule.end == ends[schedule.by_epoch]:
+                schedule.set_end(now[schedule.by_epoch])
+        wrapper = self.runner.optim_wrapper
+        wrapper.initialize_count_status(self.runner.model, self._iter, iterations)
 
     def _enter_after(self, images: int) -> None:
         """Sets the first batch after so many images of all ranks, made up in other batches."""
@@ -202,6 +264,13 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 yield
             finally:
                 sampler.sampler = whole
+
+
+def _flat(schedules: Any) -> list:
+    """The Runner's schedules, of one optimizer or of several by name."""
+    if isinstance(schedules, dict):
+        return [schedule for group in schedules.values() for schedule in group]
+    return list(schedules or [])
 
 
 class _Remainder:

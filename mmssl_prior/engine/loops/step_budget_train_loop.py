@@ -8,7 +8,6 @@ from torch.utils.data import DataLoader
 
 from ...errors import UserError
 from ..local_batch_size import local_batch_size
-from ..schedulers import WarmupCosineParamScheduler
 from .resumable_train_loop import ResumableTrainLoop
 
 __all__ = ['StepBudgetTrainLoop', 'check_batches', 'epochs_for_steps']
@@ -120,22 +119,8 @@ class StepBudgetTrainLoop(ResumableTrainLoop):
 
     def _resume_with(self, epochs: int) -> None:
         """Steps of epochs that are done need not be those of the epochs to come."""
-        ends = {True: self._max_epochs, False: self._max_iters}
-        self._max_epochs = epochs
-        self._max_iters = self._iter + max(self.remaining_iters(), 0)
-        now = {True: self._max_epochs, False: self._max_iters}
-        for schedule in _flat(self.runner.param_schedulers):
-            # Those that the Runner gave the length of the training, not an end of their own.
-            follows = isinstance(schedule, WarmupCosineParamScheduler)
-            if follows and schedule.end == ends[schedule.by_epoch]:
-                schedule.set_end(now[schedule.by_epoch])
-
-
-def _flat(schedules: Any) -> list:
-    """The Runner's schedules, of one optimizer or of several by name."""
-    if isinstance(schedules, dict):
-        return [schedule for group in schedules.values() for schedule in group]
-    return list(schedules or [])
+        remaining = self.remaining_iters() + (epochs - self._max_epochs) * len(self.dataloader)
+        self._set_end(epochs, self._iter + max(remaining, 0))
 
 
 def check_batches(loader: DataLoader) -> None:

@@ -121,7 +121,7 @@ class GroupClipOptimWrapper(OptimWrapper):
     @property
     def withheld_step(self) -> Tensor | None:
         """0 where the update is made, otherwise which of those withheld it is: 1, 2, ..."""
-        if self.withheld is None or not self.skip_nonfinite:
+        if self.withheld is None or self.skipped is None or not self.skip_nonfinite:
             return self.withheld
         return self.withheld * (self.skipped + self.withheld)
 

@@ -36,6 +36,11 @@ class ConvStem(BaseModule):
                 'a convolutional stem needs a patch_size that is a power of two >= 2, '
                 f'got {patch_size}'
             )
+        if embed_dims < 2**stages:
+            raise UserError(
+                f'a convolutional stem of patch_size {patch_size} needs arch.embed_dims >= '
+                f'{2**stages}, got {embed_dims}'
+            )
         self.init_out_size = (input_size[0] // patch_size, input_size[1] // patch_size)
         layers: list[nn.Module] = []
         for stage in range(1, stages):

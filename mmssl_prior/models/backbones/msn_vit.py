@@ -94,6 +94,11 @@ class MSNViT(VisionTransformer):
         super().__init__(arch, img_size, patch_size, *args, **kwargs)
         if stem not in ('patch', 'conv'):
             raise UserError(f"stem must be 'patch' or 'conv', got {stem!r}")
+        heads = self.arch_settings['num_heads']
+        if self.embed_dims % heads:
+            raise UserError(
+                f'arch.embed_dims={self.embed_dims} must be a multiple of arch.num_heads={heads}'
+            )
         self.with_cp = with_cp
         self._packed_block: Callable[..., Tensor] = packed_block
         self._class_token_block: Callable[..., Tensor] = class_token_block
@@ -127,7 +132,7 @@ class MSNViT(VisionTransformer):
         if height % ph or width % pw:
             raise UserError(
                 f'a crop of {height}x{width} px is not divisible into patches of '
-                f'{ph}x{pw}: choose crop sizes that are multiples of the patch size'
+                f'{ph}x{pw}: choose crop sizes (scale, img_size) that are multiples of patch_size'
             )
         return height // ph, width // pw
 

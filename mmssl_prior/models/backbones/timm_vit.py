@@ -90,7 +90,7 @@ class TIMMViT(TIMMBackbone):
         if height % ph or width % pw:
             raise UserError(
                 f'a crop of {height}x{width} px is not divisible into patches of '
-                f'{ph}x{pw}: choose crop sizes that are multiples of the patch size'
+                f'{ph}x{pw}: choose crop sizes (scale, img_size) that are multiples of patch_size'
             )
         return height // ph, width // pw
 

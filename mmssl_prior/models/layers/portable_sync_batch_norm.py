@@ -38,6 +38,11 @@ class PortableSyncBatchNorm(_BatchNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or dist.get_world_size() == 1:
+            if self.training and x.numel() == x.shape[1]:
+                raise UserError(
+                    'batch normalisation needs more than one image in a step: raise '
+                    'train_dataloader.batch_size'
+                )
             return super().forward(x)
         self._check_input_dim(x)
         if x.is_cuda and self.native_on_cuda:
