@@ -91,6 +91,7 @@ setup(
         'packaging',
         # The first with HDBSCAN.
         'scikit-learn>=1.3',
+        'scipy',
         'threadpoolctl',
         'matplotlib>=3.6',
         'pillow',
@@ -119,8 +120,8 @@ setup(
         ],
         # Another layout in tools/analyze.py; t-SNE comes with scikit-learn.
         'insight': ['umap-learn>=0.5'],
-        # tools/convert.py --to onnx; the comparison with what was exported.
-        'convert': ['onnx>=1.16', 'onnxscript>=0.1', 'onnxruntime>=1.17'],
+        # tools/convert.py to Hugging Face and ONNX; the comparison with what was written.
+        'convert': ['transformers>=4.40', 'onnx>=1.16', 'onnxscript>=0.1', 'onnxruntime>=1.17'],
         'test': [
             'pytest>=8',
             'pytest-xdist>=3.5',

@@ -5,12 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.cluster import HDBSCAN, KMeans
-from sklearn.decomposition import PCA
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import adjusted_rand_score
-from sklearn.mixture import BayesianGaussianMixture
-from sklearn.neighbors import NearestNeighbors
 
 from ..errors import UserError
 from .prior_fit import LawFit, fit_law
@@ -117,6 +111,8 @@ def principal_components(
         UserError: If there are fewer than 50 rows, one is not finite, or all
             are equal.
     """
+    from sklearn.decomposition import PCA
+
     rows = np.asarray(features, np.float64)
     if len(rows) < 50:
         raise UserError(f'{len(rows)} images: cluster sizes need at least 50')
@@ -133,6 +129,8 @@ def principal_components(
 
 def _kmeans(count: int) -> Estimator:
     def run(rows: np.ndarray, seed: int) -> Clusters:
+        from sklearn.cluster import KMeans
+
         labels = KMeans(min(count, len(rows)), n_init=3, random_state=seed).fit_predict(rows)
         return Clusters(labels, ranked(np.bincount(labels)))
 
@@ -141,6 +139,9 @@ def _kmeans(count: int) -> Estimator:
 
 def _mixture(covariance: str, name: str, components: int) -> Estimator:
     def run(rows: np.ndarray, seed: int) -> Clusters:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.mixture import BayesianGaussianMixture
+
         count = min(components, len(rows) // 5)
         mixture = BayesianGaussianMixture(
             n_components=count,
@@ -165,6 +166,9 @@ def _mixture(covariance: str, name: str, components: int) -> Estimator:
 
 
 def _density(rows: np.ndarray, seed: int) -> Clusters:
+    from sklearn.cluster import HDBSCAN
+    from sklearn.neighbors import NearestNeighbors
+
     size = max(SMALLEST, round(0.002 * len(rows)))
     labels = HDBSCAN(min_cluster_size=size, copy=True).fit_predict(rows)
     inside = labels >= 0
@@ -239,6 +243,8 @@ def cluster_sizes(
         level: Of the interval.
         seed: Of estimator and halves.
     """
+    from sklearn.metrics import adjusted_rand_score
+
     whole = estimator.run(rows, seed)
     fit, kept = _fit(whole, seed)
     exponent = fit.estimate if fit else float('nan')

@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.cluster import kmeans_plusplus
 from torch import Tensor
 
 from ..errors import UserError
@@ -68,6 +67,8 @@ def prior_kmeans(
         >>> found.labels.tolist(), found.centers.round(1).ravel().tolist()
         ([0, 0, 0, 1], [0.2, 3.0])
     """
+    from sklearn.cluster import kmeans_plusplus
+
     runs = []
     for restart in range(restarts):
         clusters = min(len(prior), len(rows))
