@@ -3,8 +3,10 @@
 import importlib
 import json
 import sys
+from pathlib import Path
 
 import pytest
+import torch
 
 from tests.smoke import ROOT
 
@@ -16,7 +18,7 @@ def tool(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / 'tools/benchmark'))
     loaded = set(sys.modules)
     yield importlib.import_module
-    for name in {'step', 'scale', 'end_to_end', 'step_common'} - loaded:
+    for name in {'step', 'scale', 'end_to_end', 'step_common', 'data', 'gpu_rows'} - loaded:
         sys.modules.pop(name, None)
 
 
@@ -51,9 +53,50 @@ def test_what_cannot_be_timed(tool, capsys):
     assert '--steps must be at least 2' in capsys.readouterr().err
 
 
+def test_rows_of_a_gpu(tool, tmp_path, monkeypatch, capsys):
+    gpu_rows = tool('gpu_rows')
+    assert gpu_rows.main(['--json', str(tmp_path)]) == 1
+    assert 'these rows need a GPU' in capsys.readouterr().err
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    calls = []
+
+    def pretend(name, result):
+        def main(options):
+            args = tool(name).parse_args(options)  # refuses what it does not know
+            calls.append((name, args))
+            if getattr(args, 'compile', False):
+                return 1  # no compiler, say
+            if name != 'data':
+                Path(args.json).write_text(json.dumps(dict(fast=result)))
+            return 0
+
+        monkeypatch.setattr(tool(name), 'main', main)
+
+    pretend('step', dict(images_per_s=912.0))
+    pretend('end_to_end', dict(waiting=0.031))
+    pretend('data', None)
+    assert gpu_rows.main(['--json', str(tmp_path), '--workers', '3']) == 0
+    assert [name for name, _ in calls] == 5 * ['step'] + ['end_to_end', 'data']
+    assert all(args.device == 'cuda' for _, args in calls)
+    assert calls[-1][1].workers == calls[-2][1].workers == 3
+    out = capsys.readouterr().out
+    assert '800       912' in out and '2500       912' in out and '< 10%      3.1%' in out
+
+
+def test_files_of_a_long_training_are_links(tool, tmp_path, monkeypatch):
+    end_to_end = tool('end_to_end')
+    monkeypatch.setattr(end_to_end, 'DISTINCT', 3)
+    args = end_to_end.parse_args(['--batch-size', '1', '--steps', '2', '--workers', '1'])
+    root = end_to_end.write_images(tmp_path / 'images', args)
+    paths = sorted(root.iterdir())
+    # Two steps to start, two that the worker is ahead, two that are timed.
+    assert len(paths) == 6 and [path.is_symlink() for path in paths] == 3 * [False] + 3 * [True]
+    assert paths[4].read_bytes() == paths[1].read_bytes()
+
+
 @pytest.mark.slow
 def test_scale(tool, tmp_path, capsys):
-    options = ['vit-ti/32', '--batch-sizes', '1', '2', '--views', '2', '3', '--large', '64']
+    options = ['vit-ti/32', '--batch-sizes', '2', '4', '--views', '2', '3', '--large', '64']
     options += ['--focal', '32', '--prototypes', '64', '128', '--head-batch', '4']
     options += ['--ranks', '1', '2', '--repeat', '1']
     options += ['--plot', str(tmp_path / 'scale.png'), '--json', str(tmp_path / 'scale.json')]

@@ -86,6 +86,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     for name in ('batch_size', 'gallery', 'points', 'images', 'image_size'):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             parser.error(f'--{name.replace("_", "-")} must be at least 1')
+    if not 0 <= args.seed < 2**31:
+        parser.error('--seed must be from 0 to 2147483647')
     if args.workers < 0 or min(args.clusters or [1]) < 1:
         parser.error('--workers must be at least 0, --clusters at least 1')
     return args

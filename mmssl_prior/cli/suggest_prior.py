@@ -70,8 +70,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     images.add_argument(
         '--encoder',
         required=True,
-        help='checkpoint of this package or of MMPretrain; timm:NAME=FILE for weights of timm; '
-        'pixels, as a last resort',
+        help='checkpoint of this package or of MMPretrain; timm:NAME=FILE for weights of timm, '
+        'timm:NAME for random ones; pixels, as a last resort',
     )
     images.add_argument('--config', metavar='FILE', help='for a checkpoint that holds no config')
     images.add_argument(
@@ -109,6 +109,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.prototypes < 2:
         parser.error('--prototypes must be at least 2')
+    if not 0 <= args.seed < 2**31:
+        parser.error('--seed must be from 0 to 2147483647')
     if args.mode == 'images':
         if args.max_images < 50:
             parser.error('--max-images must be at least 50')
@@ -201,7 +203,7 @@ def _from_images(args: argparse.Namespace, out: Path) -> None:
     whole = named_dataset(args.data, _options(args), labelled=False)
     whole.full_init()
     dataset = subsample(whole, args.max_images, args.seed)
-    encoder = _encoder(args)
+    encoder, about_encoder = _encoder(args)
     dataset.pipeline = Compose(steps_for(dataset, encoder.size))
     part = f', a random part of {len(whole)}' if len(dataset) < len(whole) else ''
     print(f'features of {len(dataset)} images{part}, by {args.encoder}', flush=True)
@@ -226,14 +228,16 @@ def _from_images(args: argparse.Namespace, out: Path) -> None:
     for estimator in estimators(args.granularities, args.components):
         entry = cluster_sizes(rows, estimator, args.halves, seed=args.seed)
         estimates.append(entry)
+        interval = f'{entry.low:.2f} to {entry.high:.2f}' if math.isfinite(entry.low) else '-'
         remarks = [entry.doubt and f'in doubt: {entry.doubt}', entry.note]
         remark = '; '.join(filter(None, ['prefers equal sizes' * entry.biased, *remarks]))
         print(
-            f'{entry.estimator:<23} {entry.clusters:>8}  {entry.exponent:>8.2f}  '
-            f'{entry.low:.2f} to {entry.high:.2f}  {entry.stability:>9.2f}  {remark}',
+            f'{entry.estimator:<23} {entry.clusters:>8}  {_shown(entry.exponent):>8}  '
+            f'{interval:<12}  {_shown(entry.stability):>9}  {remark}',
             flush=True,
         )
     suggestion = suggest_from_clusters(estimates, args.prototypes)
+    suggestion.notes[:0] = about_encoder
     details: dict[str, Any] = dict(
         images=len(rows),
         of=len(whole),
@@ -245,18 +249,25 @@ def _from_images(args: argparse.Namespace, out: Path) -> None:
     plot_cluster_sizes(out / PICTURE, estimates)
 
 
-def _encoder(args: argparse.Namespace) -> Any:
+def _shown(value: float) -> str:
+    return f'{value:.2f}' if math.isfinite(value) else '-'
+
+
+def _encoder(args: argparse.Namespace) -> tuple[Any, list[str]]:
+    """The encoder, and what to say beside the suggestion."""
     if args.encoder == PIXELS:
-        return PixelEncoder().eval()
+        return PixelEncoder().eval(), []
     config = load_config(args.config) if args.config else None
     source = read_source(args.encoder, config)
     if not source.path:
         print(f'{args.encoder}: random weights, no checkpoint was named')
-    return build_encoder(source)
+    random = 'the encoder has random weights, which know no classes: name a file of trained ones'
+    return build_encoder(source), [] if source.path else [random]
 
 
 def _finish(out: Path, suggestion: Suggestion, details: dict[str, Any]) -> None:
-    print('\nover prototypes, if a class takes')
+    if suggestion.assumptions:
+        print('\nover prototypes, if a class takes')
     for name, exponent in suggestion.assumptions.items():
         print(f'  {name}: exponent {exponent:.2f}')
     print(f'\n{suggestion.verdict}\n')

@@ -10,9 +10,9 @@ from mmengine.config import Config
 from mmpretrain.registry import DATASETS
 
 from ..config import load_config
-from ..datasets.folder_scan import IMAGE_EXTENSIONS
 from ..datasets.labels import dataset_labels
 from ..errors import UserError, printable
+from .image_source import labelled_folder
 
 __all__ = ['SPLITS', 'AnalyzedData', 'encoder_steps', 'open_data']
 
@@ -118,12 +118,7 @@ def open_data(
     if folder.is_dir():
         kind: dict[str, Any] = dict(type='ImageFolder', data_root=str(folder))
         if labelled:
-            if not any(path.is_dir() for path in folder.iterdir()):
-                raise UserError(
-                    f'{printable(folder)} has no subfolders that could be classes: leave '
-                    '--labelled out'
-                )
-            kind |= dict(type='CustomDataset', with_label=True, extensions=IMAGE_EXTENSIONS)
+            kind = labelled_folder(folder, 'leave --labelled out')
         return AnalyzedData(printable(folder.resolve().name), kind, images, seed)
     if labelled:
         raise UserError(f'--labelled is for a folder, but --data {printable(data)} is none')

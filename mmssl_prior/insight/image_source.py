@@ -9,9 +9,10 @@ import numpy as np
 from mmpretrain.registry import DATASETS
 
 from ..config import load_config
+from ..datasets.folder_scan import IMAGE_EXTENSIONS, scan_folder
 from ..errors import UserError, printable
 
-__all__ = ['named_dataset', 'steps_for', 'subsample']
+__all__ = ['labelled_folder', 'named_dataset', 'steps_for', 'subsample']
 
 
 def named_dataset(
@@ -33,7 +34,7 @@ def named_dataset(
     if path.is_dir():
         cfg: dict[str, Any] = dict(type='ImageFolder', data_root=spec)
         if labelled:
-            cfg = dict(type='CustomDataset', data_root=str(path), with_label=True)
+            cfg = labelled_folder(path, 'tools/suggest_prior.py images takes it as it is')
     elif path.suffix == '.py' or spec.startswith('mmssl_prior::'):
         cfg = _training_data(spec)
     elif DATASETS.get(spec) is not None:
@@ -46,6 +47,31 @@ def named_dataset(
     kind = DATASETS.get(cfg['type']) if isinstance(cfg['type'], str) else cfg['type']
     _check_names(kind, arguments)
     return DATASETS.build(cfg)
+
+
+def labelled_folder(folder: Path, remedy: str) -> dict[str, Any]:
+    """The dataset of a folder whose subfolders are classes.
+
+    Args:
+        folder: It exists.
+        remedy: What to do with a folder that has none.
+
+    Raises:
+        UserError: If there are no subfolders, or no images in them.
+    """
+    classes = [
+        entry for entry in sorted(folder.iterdir()) if entry.is_dir() and entry.name[0] != '.'
+    ]
+    if not classes:
+        raise UserError(f'{printable(folder)} has no subfolders that could be classes: {remedy}')
+    if not any(scan_folder(str(entry)).images for entry in classes):
+        raise UserError(
+            f'{printable(folder)}: no image in its {len(classes)} subfolders (looked for '
+            f'{", ".join(IMAGE_EXTENSIONS)})'
+        )
+    return dict(
+        type='CustomDataset', data_root=str(folder), with_label=True, extensions=IMAGE_EXTENSIONS
+    )
 
 
 def _check_names(kind: Any, arguments: Mapping[str, Any]) -> None:

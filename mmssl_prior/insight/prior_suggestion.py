@@ -150,7 +150,8 @@ def suggest_from_clusters(estimates: Sequence[ClusterSizes], num_prototypes: int
         f'{e.estimator} {e.exponent:.2f} ({e.low:.2f} to {e.high:.2f}) over {e.clusters} clusters'
         for e in counted
     )
-    apart = max(e.low for e in counted) > min(e.high for e in counted)
+    # Wide intervals overlap whatever was estimated.
+    apart = any(not a.low <= b.exponent <= a.high for a in counted for b in counted)
     mood = 'the estimates disagree' if apart else 'the estimates agree'
     mood = 'a single estimate counts' if len(counted) == 1 else mood
     verdict = f'between {low:.2f} and {high:.2f} over {k} prototypes; {mood}: {said}'

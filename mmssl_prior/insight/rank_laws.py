@@ -13,6 +13,8 @@ __all__ = ['EXPONENTIAL', 'LAWS', 'POWER_LAW', 'RankLaw', 'check_counts', 'ranke
 LARGEST = 60.0
 STEPS = 60
 TOLERANCE = 1e-10
+#: Of a class: sums of more would leave the integers.
+MOST_IMAGES = 10**12
 
 
 class RankLaw(NamedTuple):
@@ -105,7 +107,7 @@ def check_counts(counts: object, name: str = 'class counts') -> np.ndarray:
     """Class counts as an int64 array in descending order.
 
     Args:
-        counts: Integers >= 0, one for each class; a class of 0 images counts
+        counts: Integers from 0 to 1e12, one for each class; a class of 0 images counts
             as a class.
         name: What a message calls them.
 
@@ -123,12 +125,12 @@ def check_counts(counts: object, name: str = 'class counts') -> np.ndarray:
         raise UserError(f'{name}: expected one number for each class ({error})') from error
     if values.ndim != 1:
         raise UserError(f'{name}: shape {values.shape}, expected one number for each class')
-    bad = ~(np.isfinite(values) & (values >= 0) & (values == np.round(values)))
+    bad = ~((values >= 0) & (values <= MOST_IMAGES) & (values == np.round(values)))
     if bad.any():
         at = int(np.flatnonzero(bad)[0])
         raise UserError(
             f'{name}: entry {at} (counted from 0) is {printable(values[at])}, expected a whole '
-            'number of images >= 0'
+            f'number of images from 0 to {MOST_IMAGES:.0e}'
         )
     if (values > 0).sum() < 2:
         raise UserError(

@@ -1,6 +1,7 @@
 """``tools/analyze.py``: folders, labels, mistakes; as a command once."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -102,6 +103,7 @@ def test_an_encoder_brings_its_own_transforms(folder):
     [
         (['--data', 'nowhere'], 'nowhere is neither a folder nor a config file'),
         (['--data', 'images/cat', '--labelled'], 'no subfolders that could be classes'),
+        (['--data', 'hollow', '--labelled'], 'hollow: no image in its 1 subfolders'),
         (['--data', 'images', '--out', 'images/cat/broken.png'], 'is not a folder'),
         (['--data', 'images', '--clusters', '99'], '99 clusters of 25 images'),
         (['--data', 'empty.py'], 'no train_dataloader.dataset to look at'),
@@ -112,6 +114,7 @@ def test_an_encoder_brings_its_own_transforms(folder):
 def test_mistakes_are_one_line(folder, tmp_path, monkeypatch, capsys, arguments, words):
     monkeypatch.chdir(folder)
     (folder / 'empty.py').write_text('x = 1\n')
+    (folder / 'hollow/cat').mkdir(parents=True, exist_ok=True)
     parts = 'dict(type="ConcatDataset", datasets=[dict(type="A"), dict(type="B")])'
     (folder / 'joined.py').write_text(f'train_dataloader = dict(dataset={parts})\n')
     out = [] if '--out' in arguments else ['--out', str(tmp_path / 'out')]
@@ -121,9 +124,16 @@ def test_mistakes_are_one_line(folder, tmp_path, monkeypatch, capsys, arguments,
 
 
 @pytest.mark.parametrize(
-    'wrong', [['--points', '0'], ['--workers', '-1'], ['--clusters', '0'], ['--images', '0']]
+    'wrong',
+    [
+        ['--points', '0'],
+        ['--workers', '-1'],
+        ['--clusters', '0'],
+        ['--images', '0'],
+        ['--seed', '-1'],
+    ],
 )
 def test_numbers_that_are_none(wrong, capsys):
     with pytest.raises(SystemExit):
         parse_args(['x.pth', '--data', 'd', '--out', 'o', *wrong])
-    assert 'at least' in capsys.readouterr().err
+    assert re.search('at least|from 0', capsys.readouterr().err)

@@ -72,7 +72,8 @@ def test_labels_of_a_folder_and_of_a_dataset(run, tmp_path):
     for name, count in (('cat', 6), ('dog', 3)):
         (tmp_path / 'data' / name).mkdir(parents=True)
         for i in range(count):
-            Image.new('RGB', (8, 8)).save(tmp_path / 'data' / name / f'{i}.png')
+            kind = 'webp' if i % 3 else 'png'
+            Image.new('RGB', (8, 8)).save(tmp_path / 'data' / name / f'{i}.{kind}')
     assert run('labels', tmp_path / 'data')[0] == 0
     assert run.result()['fit']['counts'] == [6, 3]
     status, said = run('labels', 'DigitsLT', '--data-options', 'exponent=0', 'num_images=500')
@@ -116,6 +117,7 @@ def test_images_of_a_folder_by_a_model_of_timm(run, tmp_path):
     )  # fmt: skip
     assert status == 0, said.err
     assert 'timm:test_vit: random weights, no checkpoint was named' in said.out
+    assert 'note: the encoder has random weights, which know no classes' in said.out
     assert '1 images cannot be decoded and are left out' in said.out
     assert run.result()['images'] == 60
 
@@ -128,18 +130,22 @@ def test_images_of_a_folder_by_a_model_of_timm(run, tmp_path):
         (('counts', '3'), '1 classes have images'),
         (('labels', 'NoData'), 'neither a folder, a config (.py) nor the name of a dataset class'),
         (('labels', 'gone.py'), 'gone.py: no such file'),
+        (('labels', 'empty'), 'no subfolders that could be classes: tools/suggest_prior.py images'),
+        (('labels', 'hollow'), 'hollow: no image in its 1 subfolders (looked for .bmp'),
+        (('counts', '3', '9' * 20), 'expected a whole number of images from 0 to 1e+12'),
         (('labels', 'DigitsLT', '--data-options', 'exponnt=1'), "has no argument 'exponnt'"),
         (('labels', 'DigitsLT', '--data-options', 'exponent'), 'exponent: expected KEY=VALUE'),
         (('labels', 'DigitsLT', '--data-options', 'exponent=-1'), 'exponent must be a finite'),
-        (('images', 'docs', '--encoder', 'pixels'), 'no image below'),
+        (('images', 'empty', '--encoder', 'pixels'), 'no image below'),
         (('images', 'DigitsLT', '--encoder', 'gone.pth'), 'gone.pth: no such file'),
         (('images', 'DigitsLT', '--encoder', 'timm:nope'), "has no model 'nope'"),
     ],
 )
 def test_mistakes(run, tmp_path, arguments, message):
-    if arguments[1] == 'docs':
-        (tmp_path / 'empty').mkdir()
-        arguments = (arguments[0], tmp_path / 'empty', *arguments[2:])
+    if arguments[1] in ('empty', 'hollow'):
+        folder = tmp_path / arguments[1]
+        (folder / 'cat' if folder.name == 'hollow' else folder).mkdir(parents=True)
+        arguments = (arguments[0], folder, *arguments[2:])
     status, said = run(*arguments)
     assert status == 1 and said.err.startswith('error: ') and said.err.count('\n') == 1
     assert message in said.err
@@ -155,6 +161,7 @@ def test_out_is_a_file(run, tmp_path):
     'arguments',
     [
         ('counts', '3', '2', '--prototypes', '1'),
+        ('counts', '3', '2', '--seed', '-1'),
         ('images', '.', '--encoder', 'pixels', '--max-images', '10'),
         ('images', '.', '--encoder', 'pixels', '--halves', '1'),
         ('images', '.', '--encoder', 'pixels', '--batch-size', '0'),

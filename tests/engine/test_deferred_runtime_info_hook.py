@@ -75,10 +75,19 @@ class CountReads(Hook):
         self.by_iteration.append(self.reads.number - self.start)
 
 
-def test_nothing_is_read_between_the_logging_intervals(tmp_path, monkeypatch):
+LAYERWISE = dict(
+    type='GroupClipOptimWrapper',
+    constructor='DefaultOptimWrapperConstructor',
+    optimizer=dict(type='LayerwiseSGD', lr=1e-3),
+    _delete_=True,
+)
+
+
+@pytest.mark.parametrize('changes', [{}, dict(optim_wrapper=LAYERWISE)], ids=['adamw', 'layerwise'])
+def test_nothing_is_read_between_the_logging_intervals(tmp_path, monkeypatch, changes):
     with Reads() as reads:
         count = CountReads(reads, monkeypatch)
-        build(tmp_path, count).train()
+        build(tmp_path, count, **changes).train()
     # After the first iteration, every third of an epoch, and at its end: one transfer. (The last
     # iteration writes a checkpoint, too.)
     assert count.by_iteration[:-1] == [1, 0, 1, 0, 0, 1, 1, 0, 0, 1, 0, 0, 1]

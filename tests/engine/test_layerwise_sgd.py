@@ -174,3 +174,27 @@ def test_bad_arguments(kwargs, message):
     cfg = dict(type='LayerwiseSGD', params=[torch.nn.Parameter(torch.ones(1))], lr=0.1) | kwargs
     with pytest.raises(ValueError, match=message):
         OPTIMIZERS.build(cfg)
+
+
+@pytest.mark.parametrize('lr_in_momentum', [False, True])
+@pytest.mark.parametrize('momentum', [0.0, MU])
+def test_a_step_that_is_withheld_has_not_been(momentum, lr_in_momentum):
+    """A flag on the device decides; without a step to withhold it changes no bit."""
+    weights, grads = start()
+    params = [[torch.nn.Parameter(w.clone()) for w in weights] for _ in range(2)]
+    settings = dict(momentum=momentum, weight_decay=WD, eta=ETA, lr_in_momentum=lr_in_momentum)
+    plain, flagged = (LayerwiseSGD(p, lr=LR, **settings) for p in params)
+    flagged.found_inf = torch.zeros(())
+    for i, step in enumerate(grads):
+        for optimizer, chosen in zip((plain, flagged), params):
+            for p, g in zip(chosen, step):
+                p.grad = g.clone()
+            optimizer.step()
+        if i == 1:
+            flagged.found_inf.fill_(1)
+            for p, poison in zip(params[1], itertools.cycle([float('nan'), float('inf')])):
+                p.grad = torch.full_like(p, poison)
+            flagged.step()
+            flagged.found_inf.zero_()
+        for one, other in zip(*params):
+            assert torch.equal(one, other)

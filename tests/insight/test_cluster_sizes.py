@@ -76,6 +76,9 @@ def test_disagreement_is_said():
     # Lower end: the least, large classes divided more finely; upper end: the largest, not.
     assert made.low < 0.1 and made.high == pytest.approx(1.0)
     assert 'the estimates agree' in suggest_from_clusters([apart[0], apart[0]], 20).verdict
+    # Intervals that only touch are no agreement.
+    wide = [entry('one', 0.6, 0.0, 1.5), entry('two', 2.0, 1.4, 2.7)]
+    assert 'the estimates disagree' in suggest_from_clusters(wide, 20).verdict
     doubtful = [apart[0], entry('two', 0.9, 0.8, 1.0, doubt='an accident')]
     made = suggest_from_clusters(doubtful, 20)
     assert 'a single estimate counts' in made.verdict

@@ -127,6 +127,8 @@ def test_files(made):
     names = {path.name for path in (out / 'figures').iterdir()}
     assert {'usage.png', 'cluster_sizes.png', 'groups.png', 'plane_pca.png', 'spectrum.png'} < names
     assert {'gallery_a.png', 'gallery_b.png', 'neighbours_a.png'} < names
+    # A ResNet attends to nothing.
+    assert 'attention_a.png' in names and 'attention_b.png' not in names
     for name in names:
         with Image.open(out / 'figures' / name) as image:
             assert image.format == 'PNG' and min(image.size) > 50

@@ -11,7 +11,9 @@ that reads every term in every iteration) and with the fast one alternate in one
 tools/train.py does.
 
 Waiting is the time from the end of a step to the start of the next: on a GPU
-by events in its queue, so that a host that is ahead makes no waiting.
+by events in its queue, so that a host that is ahead makes no waiting. Batches
+that workers have ready when the first step ends are no sign of how fast they
+are: steps are timed when these are used up.
 """
 
 import argparse
@@ -33,7 +35,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from PIL import Image
-from step_common import environment, median
+from step_common import environment, median, ratio_of_pairs
 
 from mmssl_prior.cli.boundary import run_guarded
 from mmssl_prior.config import apply_overrides, parse_overrides
@@ -43,6 +45,8 @@ from mmssl_prior.models import MSNViT
 CONFIG = Path(__file__).parents[2] / 'configs/pmsn/pmsn_vit-s16_folder.py'
 SIZES = ((500, 375), (800, 600), (640, 480), (480, 640), (1024, 683))
 WARMUP = 2  # steps in which workers start and kernels are chosen
+AHEAD = 2  # batches that a worker prepares in advance
+DISTINCT = 2048  # files that are written; more are links to them
 
 
 class Clock(Hook):
@@ -50,8 +54,8 @@ class Clock(Hook):
 
     priority = 'LOWEST'
 
-    def __init__(self, device):
-        self.on_gpu = device == 'cuda'
+    def __init__(self, device, untimed):
+        self.on_gpu, self.untimed = device == 'cuda', untimed
         self.starts, self.ends = [], []
 
     def _now(self):
@@ -76,11 +80,11 @@ class Clock(Hook):
             return a.elapsed_time(b) / 1000 if self.on_gpu else b - a
 
         # From the end of a step on, so that waiting for the next one's data is in it.
-        first = WARMUP - 1
+        first = self.untimed - 1
         total = seconds(self.ends[first], self.ends[-1])
-        pairs = zip(self.ends[first:], self.starts[WARMUP:])
+        pairs = zip(self.ends[first:], self.starts[self.untimed :])
         waiting = sum(seconds(end, start) for end, start in pairs)
-        steps = len(self.ends) - WARMUP
+        steps = len(self.ends) - self.untimed
         return dict(
             images_per_s=batch * steps / total,
             seconds_per_step=total / steps,
@@ -130,7 +134,8 @@ def measure(args) -> dict:
             f'{100 * report[kind]["waiting"]:.1f}%'
         )
     if args.compare:
-        report['ratio'] = report['fast']['images_per_s'] / report['plain']['images_per_s']
+        speeds = [[run['images_per_s'] for run in runs[kind]] for kind in ('fast', 'plain')]
+        report['ratio'] = ratio_of_pairs(*speeds)
         print(f'from JPEG to weights, fast is {report["ratio"]:.2f} times as fast as plain')
     if args.json:
         with open(args.json, 'w') as file:
@@ -139,7 +144,7 @@ def measure(args) -> dict:
 
 
 def train(args, kind, root, work) -> dict:
-    clock = Clock(args.device)
+    clock = Clock(args.device, untimed_steps(args))
     with quiet():
         runner = Runner.from_cfg(config(args, kind, root, work))
         if kind == 'plain':
@@ -156,6 +161,8 @@ def config(args, kind, root, work) -> Config:
         width = MSNViT(args.arch).embed_dims
     cfg.work_dir, cfg.log_level = str(work), 'ERROR'
     cfg.experiment_name = f'{kind}_{work.name}_{time.time_ns()}'
+    # The arch names the size of its patches.
+    cfg.model.backbone.pop('patch_size', None)
     cfg.model.backbone.arch = args.arch
     cfg.model.neck.in_channels = width
     cfg.model.packed = kind == 'fast'
@@ -189,6 +196,10 @@ def config(args, kind, root, work) -> Config:
     return cfg
 
 
+def untimed_steps(args) -> int:
+    return WARMUP + AHEAD * args.workers
+
+
 def views_by(args, kind) -> str:
     """What makes the views: pillow, opencv or device."""
     if kind == 'plain':
@@ -200,7 +211,10 @@ def write_images(root: Path, args) -> Path:
     """JPEG files that compress like photographs: smooth shapes, edges and grain."""
     root.mkdir()
     generator = np.random.default_rng(0)
-    for i in range(args.batch_size * (WARMUP + args.steps)):
+    number = args.batch_size * (untimed_steps(args) + args.steps)
+    for i in range(DISTINCT, number):
+        os.symlink(f'{i % DISTINCT:05}.jpg', root / f'{i:05}.jpg')
+    for i in range(min(number, DISTINCT)):
         width, height = SIZES[i % len(SIZES)]
         coarse = generator.integers(0, 256, (7, 9, 3), dtype=np.uint8)
         image = np.asarray(

@@ -3,7 +3,8 @@
 python tools/benchmark/gpu_rows.py [--json FOLDER]
 
 ViT-B/16 and ViT-S/16 with 12 views in bfloat16, eager and compiled, the plain
-step beside the fast one, and a training from JPEG files with ViT-B/16. Prints
+step beside the fast one, a training from JPEG files with ViT-B/16, and what
+making the views costs host and device. Compiled rows need a C compiler. Prints
 each as the tools do, then a table of what was asked for and what was reached.
 """
 
@@ -13,6 +14,7 @@ import os
 import sys
 from pathlib import Path
 
+import data
 import end_to_end
 import step
 import torch
@@ -54,11 +56,14 @@ def rows(args) -> None:
         'ViT-S16 compiled', step, 'vit-s/16', '--batch-size', '512', '--compile', *common
     )
     run('ViT-S16 beside plain', step, 'vit-s/16', '--batch-size', '64', '--compare', *common)
-    options = ['--arch', 'vit-b/16', '--batch-size', '128', '--steps', '20', '--repeat', '2']
+    options = ['--arch', 'vit-b/16', '--batch-size', '128', '--steps', '40', '--repeat', '2']
     options += ['--workers', str(args.workers)]
     if args.fast_options:
         options += ['--fast-options', *args.fast_options]
     trained = run('JPEG to weights', end_to_end, *options)
+    print('\nviews')
+    views = ['--sizes', '500x375', '800x600', '--rounds', '3', '--workers', str(args.workers)]
+    run_guarded(lambda: data.main(views), lambda: 'interrupted')
 
     print('\nwhat                                            asked for   reached')
     for name, asked, reports in (

@@ -4,8 +4,8 @@ python tools/benchmark/step.py [vit-s/16 | CONFIG] [--compare] [--dtype bfloat16
 
 With --compare a plain step (float32, a pass for each size of views, AdamW,
 clipping and average one parameter after the other, every term read in every
-step) and the fast one alternate in one process, and the ratio of the medians
-is printed. FLOPs are those of the model (the products of its matrices, a
+step) and the fast one alternate in one process, and the median of the ratios
+of pairs is printed. FLOPs are those of the model (the products of its matrices, a
 backward pass counted as two forward ones), whatever is recomputed or left out.
 """
 
@@ -27,6 +27,7 @@ from step_common import (
     matmul_peak,
     median,
     peak_memory,
+    ratio_of_pairs,
     read,
     step_flops,
 )
@@ -120,10 +121,8 @@ def measure(args) -> dict:
     progress(args, '')
     table(report, kinds)
     if args.compare:
-        report['ratio'] = report['plain']['seconds'] / report['fast']['seconds']
-        report['processor_ratio'] = (
-            report['plain']['processor_seconds'] / report['fast']['processor_seconds']
-        )
+        report['ratio'] = ratio_of_pairs(times['plain'], times['fast'])
+        report['processor_ratio'] = ratio_of_pairs(processor['plain'], processor['fast'])
         print(
             f'the fast step is {report["ratio"]:.2f} times as fast as the plain one '
             f'({report["processor_ratio"]:.2f} by processor time)'

@@ -299,3 +299,8 @@ def environment(device) -> dict:
 
 def median(values) -> float:
     return statistics.median(values)
+
+
+def ratio_of_pairs(values, others) -> float:
+    """Median ratio of what was measured one after the other."""
+    return statistics.median(value / other for value, other in zip(values, others))

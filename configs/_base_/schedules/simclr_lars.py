@@ -2,7 +2,7 @@
 # norm of gradient and decay together: trust_norm='update', eps=0) for batch 4096: ten epochs of
 # warm-up, then a cosine to zero, over whatever `train_cfg.max_epochs` says.
 optim_wrapper = dict(
-    type='OptimWrapper',
+    type='GroupClipOptimWrapper',
     optimizer=dict(
         type='LayerwiseSGD',
         lr=4.8,

@@ -1,7 +1,7 @@
 # SGD with LARC of SwAV (no clipping; every tensor adapted, decayed) for batch 4096: ten epochs of
 # warm-up from 0.3, then a cosine to a thousandth, over whatever `train_cfg.max_epochs` says.
 optim_wrapper = dict(
-    type='OptimWrapper',
+    type='GroupClipOptimWrapper',
     optimizer=dict(
         type='LayerwiseSGD',
         lr=4.8,

@@ -1,7 +1,7 @@
 # LARS of VICReg (rate outside the momentum, norm of gradient and decay together) for batch 2048:
 # ten epochs of warm-up, then a cosine to a thousandth, over whatever `train_cfg.max_epochs` says.
 optim_wrapper = dict(
-    type='OptimWrapper',
+    type='GroupClipOptimWrapper',
     optimizer=dict(
         type='LayerwiseSGD',
         lr=1.6,

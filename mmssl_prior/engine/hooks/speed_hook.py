@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapperDict
 from mmpretrain.registry import HOOKS
 from torch import nn
 
@@ -27,7 +28,9 @@ class SpeedHook(Hook):
     once. Batches must keep their size (``drop_last=True``).
 
     ``channels_last`` is for convolutional backbones on GPUs with tensor cores,
-    together with ``optim_wrapper.dtype='bfloat16'``.
+    together with ``optim_wrapper.dtype='bfloat16'``. The optimizer's moments
+    follow, since fused kernels go through memory and not by positions; in
+    checkpoints all is contiguous.
 
     Args:
         compile: True, or arguments of ``torch.compile`` such as
@@ -54,6 +57,14 @@ class SpeedHook(Hook):
                 trunk.to(memory_format=torch.channels_last)
             if self.compile is not False:
                 self._compile(trunk)
+        if self.channels_last:
+            # Of a run that is resumed.
+            for optimizer in _optimizers(runner.optim_wrapper):
+                _lay_out(optimizer)
+
+    def before_save_checkpoint(self, runner, checkpoint) -> None:
+        if self.channels_last and 'optimizer' in checkpoint:
+            checkpoint['optimizer'] = _contiguous(checkpoint['optimizer'])
 
     def _compile(self, trunk: Any) -> None:
         if not hasattr(trunk, 'compile_blocks'):
@@ -69,6 +80,26 @@ class SpeedHook(Hook):
                 'one, or set compile=False'
             )
         trunk.compile_blocks(**options)
+
+
+def _optimizers(wrapper: Any) -> list[torch.optim.Optimizer]:
+    wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+    return [one.optimizer for one in wrappers]
+
+
+def _lay_out(optimizer: torch.optim.Optimizer) -> None:
+    """Give moments the memory format of their parameters."""
+    for param, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, torch.Tensor) and value.shape == param.shape:
+                layout = torch.empty_like(param, dtype=value.dtype)
+                state[name] = value if value.stride() == layout.stride() else layout.copy_(value)
+
+
+def _contiguous(state: Any) -> Any:
+    if isinstance(state, dict):
+        return {key: _contiguous(value) for key, value in state.items()}
+    return state.contiguous() if isinstance(state, torch.Tensor) else state
 
 
 def _trunks(model: nn.Module) -> Iterator[nn.Module]:

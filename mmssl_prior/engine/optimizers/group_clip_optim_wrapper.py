@@ -37,10 +37,10 @@ class GroupClipOptimWrapper(OptimWrapper):
 
     :class:`DeferredRuntimeInfoHook` calls :meth:`defer`. Then whether losses
     and gradients are finite is kept on the device, in :attr:`withheld`: 1 from
-    the first iteration on that was not. An optimizer
-    with torch's fused kernels reads it there and leaves weights and moments
-    alone; with any other the wrapper reads it before each step, as a host
-    must. The gradient norm waits in :attr:`scalars` for the hook.
+    the first iteration on that was not. An optimizer with torch's fused
+    kernels, or :class:`LayerwiseSGD`, reads it there and leaves weights and
+    moments alone; with any other the wrapper reads it before each step, as a
+    host must. The gradient norm waits in :attr:`scalars` for the hook.
 
     ``skip_nonfinite=n`` skips up to n steps of a training in this way, on all
     ranks alike, and clears :attr:`withheld` after each; the hook warns of each
@@ -115,8 +115,9 @@ class GroupClipOptimWrapper(OptimWrapper):
 
     @property
     def _on_device(self) -> bool:
-        """Whether the optimizer reads ``found_inf`` in its kernels, as for torch's GradScaler."""
-        return getattr(self.optimizer, '_step_supports_amp_scaling', False)
+        """Whether the optimizer reads ``found_inf`` itself, as those for torch's GradScaler do."""
+        names = ('_step_supports_amp_scaling', 'withholds_on_device')
+        return any(getattr(self.optimizer, name, False) for name in names)
 
     @property
     def withheld_step(self) -> Tensor | None:

@@ -79,6 +79,10 @@ class LayerwiseSGD(Optimizer):
         tensor([[3.0000, 3.5000]])
     """
 
+    #: That a step leaves weights and moments alone where the scalar ``found_inf`` is 1.
+    withholds_on_device = True
+    found_inf: Tensor
+
     def __init__(
         self,
         params: Iterable,
@@ -130,15 +134,25 @@ class LayerwiseSGD(Optimizer):
         if adapted:
             rates = _trust_rates(params, grads, updates, group, decay)
             torch._foreach_mul_(updates, list(rates.unbind()))
+        withheld = getattr(self, 'found_inf', None)
+        if withheld is not None:
+            # No product: nothing times NaN is NaN.
+            updates = [u.masked_fill(withheld > 0, 0.0) for u in updates]
         inside, outside = (group['lr'], 1.0) if group['lr_in_momentum'] else (1.0, group['lr'])
         if group['momentum']:
             for p in params:
                 if 'momentum_buffer' not in self.state[p]:
                     self.state[p]['momentum_buffer'] = torch.zeros_like(p)
             buffers = [self.state[p]['momentum_buffer'] for p in params]
-            torch._foreach_mul_(buffers, group['momentum'])
+            momentum = group['momentum']
+            if withheld is not None:
+                momentum = torch.full_like(withheld, momentum, dtype=params[0].dtype)
+                momentum.masked_fill_(withheld > 0, 1.0)
+            torch._foreach_mul_(buffers, momentum)
             torch._foreach_add_(buffers, updates, alpha=inside)
             updates, inside = buffers, 1.0
+            if withheld is not None:
+                updates = list(torch._foreach_mul(buffers, (1 - withheld).to(params[0].dtype)))
         torch._foreach_add_(params, updates, alpha=-inside * outside)
 
 

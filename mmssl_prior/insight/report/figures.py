@@ -1,5 +1,7 @@
 """The figures of a report as PNG files."""
 
+import base64
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,16 @@ __all__ = ['write_figures']
 
 GROUP_COLOURS = dict(head=BLUE, medium='#7a6a9c', tail='#b5541a')
 CELL, GAP, LEFT = 96, 6, 190
-OURS = ('usage', 'cluster_sizes', 'groups', 'plane_', 'spectrum', 'gallery', 'neighbours')
+OURS = (
+    'usage',
+    'cluster_sizes',
+    'groups',
+    'plane_',
+    'spectrum',
+    'gallery',
+    'neighbours',
+    'attention',
+)
 
 
 def write_figures(results: Mapping[str, Any], data: AnalyzedData, folder: Path) -> None:
@@ -57,20 +68,38 @@ def write_figures(results: Mapping[str, Any], data: AnalyzedData, folder: Path) 
         what = 'prototype' if model['gallery_of'] == 'prototypes' else 'cluster'
         _sheet(
             folder / f'gallery{end}',
-            data,
             [
-                (f'{what} {entry["cluster"] + 1}', f'{entry["images"]} images', entry['nearest'])
+                (
+                    f'{what} {entry["cluster"] + 1}',
+                    f'{entry["images"]} images',
+                    _small(data, entry['nearest']),
+                )
                 for entry in model['gallery']
             ],
         )
         _sheet(
             folder / f'neighbours{end}',
-            data,
             [
-                (data.name(row['query']), '', [row['query'], *(i for i, _ in row['neighbours'])])
+                (
+                    data.name(row['query']),
+                    '',
+                    _small(data, [row['query'], *(i for i, _ in row['neighbours'])]),
+                )
                 for row in model['retrieval']['queries']
             ],
         )
+        if 'rows' in model['attention']:
+            _sheet(
+                folder / f'attention{end}',
+                [
+                    (
+                        data.name(row['image']),
+                        'input, mean, heads',
+                        [_decoded(uri) for uri in (row['input'], row['mean'], *row['maps'])],
+                    )
+                    for row in model['attention']['rows']
+                ],
+            )
 
 
 def _panels(path: Path, models: Sequence, draw: Any, share: bool = False, height=4.0) -> None:
@@ -174,7 +203,16 @@ def _spectrum(path: Path, models: Sequence[Mapping[str, Any]]) -> None:
     figure.savefig(path)
 
 
-def _sheet(path: Path, data: AnalyzedData, rows: Sequence[tuple[str, str, Sequence[int]]]) -> None:
+def _small(data: AnalyzedData, indices: Sequence[int]) -> list[Image.Image]:
+    return [image_at(data.dataset, index, CELL) for index in indices]
+
+
+def _decoded(uri: str) -> Image.Image:
+    """The picture of a page's address, as the page shows it."""
+    return Image.open(io.BytesIO(base64.b64decode(uri.split(',', 1)[1])))
+
+
+def _sheet(path: Path, rows: Sequence[tuple[str, str, Sequence[Image.Image]]]) -> None:
     """Rows of images, each with a name."""
     width = LEFT + max((len(images) for _, _, images in rows), default=1) * (CELL + GAP) + GAP
     sheet = Image.new('RGB', (width, len(rows) * (CELL + GAP) + GAP), '#ffffff')
@@ -183,8 +221,7 @@ def _sheet(path: Path, data: AnalyzedData, rows: Sequence[tuple[str, str, Sequen
         top = GAP + number * (CELL + GAP)
         draw.text((2 * GAP, top + 28), name[-26:], fill=INK, font=_font(12, bold=True))
         draw.text((2 * GAP, top + 46), note, fill='#6b7580', font=_font(12))
-        for column, index in enumerate(images):
-            image = image_at(data.dataset, index, CELL)
+        for column, image in enumerate(images):
             scale = CELL / max(image.size)
             size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
             sheet.paste(image.resize(size), (LEFT + column * (CELL + GAP), top))

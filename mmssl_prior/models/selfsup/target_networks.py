@@ -44,7 +44,7 @@ class TargetNetworks(BaseModel):
 
     @torch.no_grad()
     def update_target(self, momentum: float, withheld: Tensor | None = None) -> None:
-        """Move the targets' parameters by the moving average, in a few fused kernels.
+        """Move the targets' parameters by the moving average, in one call for all.
 
         Args:
             momentum: m.
