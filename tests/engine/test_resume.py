@@ -192,6 +192,25 @@ def test_validation_that_was_due_is_made_up_for(tmp_path):
     assert ran == [1, 2, 3]
 
 
+@pytest.mark.parametrize(('minutes', 'written'), [(None, []), (60, ['iter_9.pth'])])
+def test_checkpoint_before_a_validation(tmp_path, minutes, written):
+    """There for a signal in the validation; not where no checkpoints within epochs are wanted."""
+
+    class Validation(BaseLoop):
+        def __init__(self):
+            pass
+
+        def run(self):
+            runner.call_hook('before_val')
+
+    checkpoint = dict(save_last=False, interval=9)
+    runner = build(tmp_path, minutes=minutes, checkpoint=checkpoint)
+    runner._val_loop = Validation()
+    runner.model.val_step = None
+    runner.train()
+    assert sorted(path.name for path in tmp_path.glob('*.pth'))[-1:] == written
+
+
 @pytest.mark.parametrize('name', ['SIGTERM', 'SIGUSR1'])
 def test_preempted(whole, tmp_path, name):
     """The step is finished and saved, and the process leaves with the status to come back."""

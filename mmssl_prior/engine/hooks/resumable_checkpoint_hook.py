@@ -47,7 +47,8 @@ class ResumableCheckpointHook(CheckpointHook):
     for a checkpoint, over gloo between the hosts and one iteration late.
 
     Args:
-        minutes: Time between checkpoints within an epoch; None writes none.
+        minutes: Time between checkpoints within an epoch; None writes none, before
+            a validation neither, whose end a signal then waits for.
         interval: As in MMEngine, in epochs.
         by_epoch: As in MMEngine; only True.
         **kwargs: Those of ``mmengine.hooks.CheckpointHook``.
@@ -159,9 +160,10 @@ class ResumableCheckpointHook(CheckpointHook):
 
     def before_val(self, runner) -> None:
         """Before a validation in training, so that a signal need not wait for its end."""
-        if self._agree is None:
+        unsaved = self._saved_iter != runner.iter
+        if self._agree is None or (unsaved and self.minutes is None):
             return
-        if self._saved_iter != runner.iter:
+        if unsaved:
             self._collect(runner, 0, True)
             self._write_within_epoch(runner, runner.epoch, runner.iter)
         # All of them leave, or none: the others would wait in the validation.
