@@ -52,7 +52,11 @@ PLACES = (
     Place(r'\.data_preprocessor\.mean(\.\d)?$', float | Sequence[float] | None),
     Place(r'\.data_preprocessor\.std(\.\d)?$', float | Sequence[float] | None, 0, above=True),
     Place(r'\.backbone\.arch\.(embed_dims|num_layers|num_heads|feedforward_channels)$', int, 1),
-    Place(r'\.(neck|head)\.(in_channels|hid_channels|out_channels|embed_dim)$', int | None, 1),
+    Place(
+        r'\.(neck|head)\.(in_channels|hid_channels|out_channels|embed_dim)(\.\d)?$',
+        int | Sequence[int] | None,
+        1,
+    ),
     Place(r'\.backbone\.(img_size|patch_size)(\.\d)?$', int | Sequence[int] | None, 1),
 )
 
@@ -116,8 +120,9 @@ def check_numbers(path: str, node: Mapping, item: Callable) -> None:
 def _check(path: str, key: str, value: Any, hint: Any, exact: bool) -> None:
     options = _options(hint)
     if not exact:
-        # Many say int of what is any number, or a sequence of them.
-        options = [float if option is int else option for option in options]
+        # Many say int of what is any number, bool and str of what takes other values, too.
+        trusted = {int: float, bool: Any, str: Any}
+        options = [trusted.get(option, option) for option in options]
     if isinstance(value, (list, tuple)):
         inner = _item_hint(options)
         for index, entry in enumerate(value):
