@@ -252,7 +252,8 @@ def test_a_skipped_step_has_not_been(tmp_path, where, changes):
 
 
 def test_steps_are_skipped_up_to_a_limit_across_resumes(tmp_path):
-    build(tmp_path, Poison('loss', (3,)), **SKIP, **{'train_cfg.max_epochs': 1}).train()
+    first = {'train_cfg.max_epochs': 1, 'default_hooks.checkpoint.save_last': True}
+    build(tmp_path, Poison('loss', (3,)), **SKIP, **first).train()
     runner = build(tmp_path, Poison('loss', (8, 9)), **SKIP, resume=True)
     poison = Poison('loss', (9,))
     runner.register_hook(poison)
