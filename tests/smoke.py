@@ -10,6 +10,8 @@ ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(
     str(p.relative_to(ROOT)) for p in (ROOT / 'configs').rglob('*.py') if '_base_' not in p.parts
 )
+# Width, heads and patch size of encoders that take gigabytes: two of their blocks are trained.
+DEEP = {'vit-l/16': (1024, 16, 16), 'vit-h/14': (1280, 16, 14)}
 
 
 def smoke_config(path, work_dir, data, checkpoint=None):
@@ -17,7 +19,8 @@ def smoke_config(path, work_dir, data, checkpoint=None):
 
     One batch of 2 images of different classes from the miniatures, one view
     of each focal kind, no workers, one epoch without validation; model,
-    transforms, optimizer, schedules and hooks stay as they are.
+    transforms, optimizer, schedules and hooks stay as they are, but for the
+    depth of what fits no small machine.
 
     Args:
         path: Config, relative to the repository.
@@ -49,6 +52,13 @@ def smoke_config(path, work_dir, data, checkpoint=None):
         cfg.default_hooks.checkpoint.minutes = None
     if cfg.get('val_cfg') and 'k' in cfg.val_cfg:
         cfg.val_cfg.k = [1, 2]
+    arch = cfg.model.backbone.get('arch')
+    if isinstance(arch, str) and arch in DEEP:
+        width, heads, patch = DEEP[arch]
+        cfg.model.backbone.patch_size = patch
+        cfg.model.backbone.arch = dict(
+            embed_dims=width, num_layers=2, num_heads=heads, feedforward_channels=4 * width
+        )
     init_cfg = cfg.model.backbone.get('init_cfg')
     if isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained':
         init_cfg.checkpoint = str(checkpoint)

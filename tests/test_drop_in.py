@@ -89,6 +89,7 @@ EVERY_CLASS = {
         'LinearProbeOptimWrapperConstructor',
     ],
     'METRICS': ['ProbeAccuracy'],
+    'RUNNERS': ['ShardedRunner'],
 }
 
 SCRIPT = """

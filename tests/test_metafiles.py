@@ -79,7 +79,7 @@ def docstring(path):
 def true_metadata(path):
     """What the config itself says; the global batch is that of the docstring's command."""
     cfg = Config.fromfile(ROOT / path)
-    command = rf'(?:NNODES=(\d+) )?bash tools/dist_train\.sh {re.escape(path)} (\d+)'
+    command = rf'(?:NNODES=(\d+) .*?)?bash tools/dist_train\.sh {re.escape(path)} (\d+)'
     nodes, gpus = (re.search(command, docstring(path)) or re.match('()()', '')).groups()
     ranks = int(nodes or 1) * int(gpus or 1)
     facts = {'Batch Size': cfg.train_dataloader.batch_size * ranks}

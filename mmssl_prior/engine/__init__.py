@@ -13,6 +13,7 @@ from .hooks import (
     UndecodableImagesHook,
 )
 from .loops import KNNValLoop, ResumableTrainLoop, StepBudgetTrainLoop
+from .memory_budget import NetworkSize, activation_bytes, state_bytes, working_bytes
 from .optimizers import (
     GroupClipAmpOptimWrapper,
     GroupClipOptimWrapper,
@@ -21,6 +22,7 @@ from .optimizers import (
     MSNOptimWrapperConstructor,
 )
 from .schedulers import WarmupCosineParamScheduler
+from .sharded_runner import ShardedRunner
 
 __all__ = [
     'CollapseMonitorHook',
@@ -33,13 +35,18 @@ __all__ = [
     'LayerwiseSGD',
     'LinearProbeOptimWrapperConstructor',
     'MSNOptimWrapperConstructor',
+    'NetworkSize',
     'ResumableCheckpointHook',
     'ResumableTrainLoop',
     'SeededViewsHook',
+    'ShardedRunner',
     'SpeedHook',
     'StepBudgetTrainLoop',
     'SwAVScheduleHook',
     'TargetNetworkHook',
     'UndecodableImagesHook',
     'WarmupCosineParamScheduler',
+    'activation_bytes',
+    'state_bytes',
+    'working_bytes',
 ]

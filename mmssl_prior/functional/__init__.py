@@ -12,6 +12,8 @@ from .distributed import (
     gather_rows,
     gather_stack,
     global_mean,
+    local_shard,
+    whole_tensor,
 )
 from .divergences import entropy, kl_divergence, soft_cross_entropy
 from .layer_targets import TARGET_NORMS, batch_std, layer_targets
@@ -54,6 +56,7 @@ __all__ = [
     'grayscale',
     'kl_divergence',
     'layer_targets',
+    'local_shard',
     'luma',
     'make_views',
     'nt_xent',
@@ -74,4 +77,5 @@ __all__ = [
     'uniform_prior',
     'validate_prior',
     'variance_hinge',
+    'whole_tensor',
 ]

@@ -18,6 +18,8 @@ __all__ = [
     'gather_rows',
     'gather_stack',
     'global_mean',
+    'local_shard',
+    'whole_tensor',
 ]
 
 
@@ -203,6 +205,30 @@ def distributed_log_mean(log_sums: Tensor, rows: int) -> Tensor:
     count = log_sums.new_full((1,), math.log(rows) if rows else -math.inf)
     stacked = _LogSumExp.apply(torch.cat([log_sums, count]))
     return stacked[:-1] - stacked[-1]
+
+
+def local_shard(x: Tensor) -> Tensor:
+    """This rank's part of a tensor that is divided among the ranks (a DTensor), or the tensor.
+
+    Example:
+        >>> local_shard(torch.ones(2))
+        tensor([1., 1.])
+    """
+    to_local = getattr(x, 'to_local', None)
+    return x if to_local is None else to_local()
+
+
+def whole_tensor(x: Tensor) -> Tensor:
+    """The whole of a tensor that is divided among the ranks (a DTensor), or the tensor.
+
+    A collective where ``x`` is divided: all ranks have to call it.
+
+    Example:
+        >>> whole_tensor(torch.ones(2))
+        tensor([1., 1.])
+    """
+    full_tensor = getattr(x, 'full_tensor', None)
+    return x if full_tensor is None else full_tensor()
 
 
 def _logsumexp_rows(x: Tensor) -> Tensor:

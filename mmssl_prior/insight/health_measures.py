@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ..errors import UserError
 from ..evaluation import covariance_spectrum, effective_rank
-from ..functional import all_reduce_sum, entropy, kl_divergence
+from ..functional import all_reduce_sum, entropy, kl_divergence, whole_tensor
 
 __all__ = [
     'FeatureMeasures',
@@ -270,7 +270,7 @@ def total_norm(tensors: Sequence[Tensor]) -> float:
         >>> total_norm([torch.tensor([3., 0.]), torch.tensor([[4.]])])
         5.0
     """
-    return torch.stack(torch._foreach_norm(list(tensors))).double().norm().item()
+    return whole_tensor(torch.stack(torch._foreach_norm(list(tensors)))).double().norm().item()
 
 
 def _log(p: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...errors import UserError
 from ...evaluation.features import pooled
-from ...functional import gather_rows
+from ...functional import gather_rows, whole_tensor
 from ...insight import (
     HealthRecord,
     PredictionSums,
@@ -158,7 +158,7 @@ class CollapseMonitorHook(Hook):
             prototypes = dict(
                 predictions=predictions,
                 usage=measure_usage(self._window(predictions), head.log_prior),
-                prototypes=measure_prototypes(head.prototypes, head.temperature),
+                prototypes=measure_prototypes(whole_tensor(head.prototypes), head.temperature),
                 log_prior=head.log_prior,
             )
         return HealthRecord(

@@ -7,7 +7,7 @@ from mmpretrain.registry import OPTIM_WRAPPERS
 from torch import Tensor, nn
 
 from ...errors import UserError
-from ...functional import all_reduce_sum
+from ...functional import all_reduce_sum, whole_tensor
 
 __all__ = ['GroupClipAmpOptimWrapper', 'GroupClipOptimWrapper', 'gradient_not_finite']
 
@@ -199,6 +199,8 @@ class GroupClipOptimWrapper(OptimWrapper):
         if not clipped:
             return
         norm = self.clip_func(clipped, **self.clip_grad_kwargs)
+        if norm is not None:
+            norm = whole_tensor(norm)
         # Clipping by value has no norm, and hides what is infinite.
         finite = _all_finite(clipped if norm is None else spared)
         finite = finite if norm is None else finite & norm.isfinite()
@@ -237,4 +239,4 @@ def _all_finite(params: list[Tensor]) -> Tensor:
     if not grads:
         return torch.tensor(True)
     # A float32 norm overflows to infinity from finite values only where training is lost as well.
-    return torch.stack(torch._foreach_norm(grads)).isfinite().all()
+    return whole_tensor(torch.stack(torch._foreach_norm(grads))).isfinite().all()

@@ -14,7 +14,15 @@ from torch.utils.checkpoint import checkpoint
 from ...errors import UserError
 from ...functional import take_patches
 from .conv_stem import ConvStem
-from .packed_blocks import can_pack, class_token_block, drop_path_scales, pack, packed_block, unpack
+from .packed_blocks import (
+    can_pack,
+    class_token_block,
+    drop_path_scales,
+    pack,
+    packed_block,
+    run_block,
+    unpack,
+)
 
 __all__ = ['MSNViT']
 
@@ -237,7 +245,7 @@ class MSNViT(VisionTransformer):
             if class_tokens:
                 shapes = tuple((b, 1) for b, _ in shapes)
             scales = drop_path_scales(layer, rows, shapes)
-            rows = self._checkpointed(block, layer, rows, before, scales)
+            rows = self._checkpointed(run_block, block, layer, rows, before, scales)
             if i == last and self.final_norm:
                 rows = self.ln1(rows)
             if i in self.out_indices:

@@ -1,25 +1,39 @@
 """Blocks of MMPretrain's VisionTransformer on token sequences of several lengths at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from mmcv.cnn.bricks.drop import DropPath
 from mmcv.cnn.bricks.transformer import FFN
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
+from mmpretrain.models.utils import MultiheadAttention
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ['can_pack', 'class_token_block', 'drop_path_scales', 'pack', 'packed_block', 'unpack']
+__all__ = [
+    'can_pack',
+    'class_token_block',
+    'drop_path_scales',
+    'pack',
+    'packed_block',
+    'run_block',
+    'unpack',
+]
 
 Shapes = Sequence[tuple[int, int]]  # (sequences, tokens) of each group
 Scales = tuple[Tensor | None, Tensor | None]
 
 
 def can_pack(layer: Any) -> bool:
-    """Whether a layer is the pre-norm block that is written out here, and no subclass of it."""
+    """Whether a layer is the pre-norm block that is written out here, with no other forward pass.
+
+    Not by its class alone: ``fully_shard`` makes a subclass of it.
+    """
     return (
-        type(layer) is TransformerEncoderLayer
+        isinstance(layer, TransformerEncoderLayer)
+        and type(layer).forward is TransformerEncoderLayer.forward
+        and type(layer.attn) is MultiheadAttention
         and type(layer.ffn) is FFN
         and layer.ffn.add_identity
         and not layer.attn.v_shortcut
@@ -64,6 +78,12 @@ def drop_path_scales(layer: TransformerEncoderLayer, rows: Tensor, shapes: Shape
         tokens = [part.unsqueeze(1).expand(b, n) for part, (b, n) in zip(parts, shapes)]
         scales.append(torch.cat([part.reshape(-1, 1) for part in tokens]))
     return scales[0], scales[1]
+
+
+def run_block(block: Callable[..., Tensor], layer: TransformerEncoderLayer, *args: Any) -> Tensor:
+    """``block(layer, *args)``; by the ``run`` of a sharded layer, which gathers its parameters."""
+    run = getattr(layer, 'run', None)
+    return block(layer, *args) if run is None else run(block, *args)
 
 
 def packed_block(

@@ -81,7 +81,7 @@ class PrototypeHead(BaseModule):
         return prior
 
     def _set_log_prior(self, prior: Tensor) -> None:
-        self.log_prior = prior.log().to(self.prototypes)
+        self.log_prior = prior.log().to(self.prototypes.device, self.prototypes.dtype)
 
     def fit_prior(self, counts: Sequence[float] | np.ndarray) -> None:
         """Give an ``EmpiricalPrior`` the class counts of the training set."""

@@ -5,6 +5,7 @@ from mmengine.model import BaseModel
 from torch import Tensor
 
 from ...errors import UserError
+from ...functional import local_shard
 
 __all__ = ['TargetNetworks']
 
@@ -51,8 +52,11 @@ class TargetNetworks(BaseModel):
             withheld: A scalar on the parameters' device; where it is 1 the
                 targets stay, without the host having to know.
         """
-        targets = [p for n in self._averaged for p in getattr(self, f'target_{n}').parameters()]
-        trained = [p.detach() for n in self._averaged for p in getattr(self, n).parameters()]
+        # Of sharded networks each rank averages its own part: they are divided alike.
+        targets, trained = (
+            [local_shard(p.detach()) for n in names for p in getattr(self, n).parameters()]
+            for names in ([f'target_{n}' for n in self._averaged], self._averaged)
+        )
         if withheld is None:
             torch._foreach_lerp_(targets, trained, 1 - momentum)
             return
