@@ -120,9 +120,10 @@ def check_numbers(path: str, node: Mapping, item: Callable) -> None:
 def _check(path: str, key: str, value: Any, hint: Any, exact: bool) -> None:
     options = _options(hint)
     if not exact:
-        # Many say int of what is any number, bool and str of what takes other values, too.
-        trusted = {int: float, bool: Any, str: Any}
-        options = [trusted.get(option, option) for option in options]
+        # Many say int of what is any number, str of what takes numbers too, bool of what may also
+        # be named ('qv_bias').
+        options = [{int: float, str: Any}.get(option, option) for option in options]
+        options += [str] if bool in options else []
     if isinstance(value, (list, tuple)):
         inner = _item_hint(options)
         for index, entry in enumerate(value):
