@@ -12,11 +12,10 @@ from mmpretrain.registry import DATASETS
 from ..config import load_config
 from ..datasets.labels import dataset_labels
 from ..errors import UserError, printable
-from .image_source import labelled_folder
+from .image_source import SPLITS, dataset_of_split, labelled_folder
 
 __all__ = ['SPLITS', 'AnalyzedData', 'encoder_steps', 'open_data']
 
-SPLITS = ('train', 'val', 'test')
 CROP_SHARE = 0.875
 
 
@@ -125,26 +124,9 @@ def open_data(
     if folder.suffix not in ('.py', '.json', '.yaml', '.yml') and '::' not in data:
         raise UserError(f'--data {printable(data)} is neither a folder nor a config file')
     cfg = load_config(data)
-    return AnalyzedData(f'{Path(data).stem}, {split} split', _of_split(cfg, split), images, seed)
-
-
-def _of_split(cfg: Config, split: str) -> dict[str, Any]:
-    node: Any = (cfg.to_dict().get(f'{split}_dataloader') or {}).get('dataset')
-    if not isinstance(node, Mapping):
-        raise UserError(
-            f'{cfg.filename}: no {split}_dataloader.dataset to look at; choose another --split of '
-            f'{", ".join(SPLITS)}'
-        )
-    # Wrappers repeat or weight images; each is looked at once.
-    while 'dataset' in node or 'datasets' in node:
-        inner = [node['dataset']] if 'dataset' in node else list(node['datasets'])
-        if len(inner) != 1:
-            raise UserError(
-                f'{cfg.filename}: {split}_dataloader.dataset joins {len(inner)} datasets; give a '
-                'config or folder of one'
-            )
-        node = inner[0]
-    return {key: value for key, value in node.items() if key != 'pipeline'}
+    return AnalyzedData(
+        f'{Path(data).stem}, {split} split', dataset_of_split(cfg, split), images, seed
+    )
 
 
 def encoder_steps(cfg: Config | None, size: int) -> list[dict]:

@@ -6,13 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mmengine.config import Config
 from mmpretrain.registry import DATASETS
 
 from ..config import load_config
 from ..datasets.folder_scan import IMAGE_EXTENSIONS, scan_folder
 from ..errors import UserError, printable
 
-__all__ = ['labelled_folder', 'named_dataset', 'steps_for', 'subsample']
+__all__ = [
+    'SPLITS',
+    'dataset_of_split',
+    'labelled_folder',
+    'named_dataset',
+    'steps_for',
+    'subsample',
+]
+
+SPLITS = ('train', 'val', 'test')
 
 
 def named_dataset(
@@ -36,7 +46,7 @@ def named_dataset(
         if labelled:
             cfg = labelled_folder(path, 'tools/suggest_prior.py images takes it as it is')
     elif path.suffix == '.py' or spec.startswith('mmssl_prior::'):
-        cfg = _training_data(spec)
+        cfg = dataset_of_split(load_config(spec), 'train')
     elif DATASETS.get(spec) is not None:
         cfg = dict(type=spec)
     else:
@@ -85,15 +95,32 @@ def _check_names(kind: Any, arguments: Mapping[str, Any]) -> None:
             raise UserError(f'{kind.__name__} has no argument {name!r}')
 
 
-def _training_data(spec: str) -> dict[str, Any]:
-    cfg = load_config(spec).to_dict()
-    dataset: Any = (cfg.get('train_dataloader') or {}).get('dataset')
-    if not isinstance(dataset, dict):
-        raise UserError(f'{printable(spec)}: no train_dataloader.dataset')
-    # Wrappers repeat or resample images: the data themselves count.
-    while 'dataset' in dataset and isinstance(dataset['dataset'], dict):
-        dataset = dataset['dataset']
-    return dataset
+def dataset_of_split(cfg: Config, split: str) -> dict[str, Any]:
+    """The dataset of a split in a config, without wrappers and pipeline.
+
+    Args:
+        cfg: The config.
+        split: 'train', 'val' or 'test'.
+
+    Raises:
+        UserError: If the config has no such data or joins several datasets.
+    """
+    node: Any = (cfg.to_dict().get(f'{split}_dataloader') or {}).get('dataset')
+    if not isinstance(node, Mapping):
+        raise UserError(
+            f'{cfg.filename}: no {split}_dataloader.dataset to look at; give another config, or '
+            f'another split of {", ".join(SPLITS)}'
+        )
+    # Wrappers repeat or weight images; each is looked at once.
+    while 'dataset' in node or 'datasets' in node:
+        inner = [node['dataset']] if 'dataset' in node else list(node['datasets'])
+        if len(inner) != 1:
+            raise UserError(
+                f'{cfg.filename}: {split}_dataloader.dataset joins {len(inner)} datasets; give a '
+                'config or folder of one'
+            )
+        node = inner[0]
+    return {key: value for key, value in node.items() if key != 'pipeline'}
 
 
 def steps_for(dataset: Any, size: int) -> list[dict]:

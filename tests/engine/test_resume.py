@@ -489,7 +489,3 @@ def test_two_ranks_and_then_one(tmp_path):
     assert runner.epoch == EPOCHS
     assert isinstance(runner.train_loop, ResumableTrainLoop)
     assert runner.iter == runner.max_iters
-
-
-def test_numbers_are_images():
-    assert len(Numbers(IMAGES)) == IMAGES

@@ -38,8 +38,8 @@ class ResumableCheckpointHook(CheckpointHook):
     every rank's generators and the versions of what computes.
 
     A checkpoint is written to a temporary file, flushed to the disk and then
-    renamed; older ones are deleted after that. A file of a checkpoint's name
-    is therefore whole.
+    renamed; older ones are deleted after that. A file of one of these names
+    is therefore whole. (MMEngine itself writes those of ``save_best``.)
 
     At SIGTERM or SIGUSR1 (a preemption) the iteration is finished, a
     checkpoint written, and the process ends with status 75 once all ranks
