@@ -20,7 +20,7 @@ from mmssl_prior.evaluation.downstream import Present, evaluate, present_tasks
 from mmssl_prior.evaluation.encoder_source import read_source
 from mmssl_prior.evaluation.one_task import PROTOCOLS, Evaluation
 from mmssl_prior.evaluation.report import markdown
-from mmssl_prior.evaluation.task_scores import ScoreSettings
+from mmssl_prior.evaluation.task_scores import MEASURES, ScoreSettings
 from mmssl_prior.evaluation.tasks import GROUPS, SEVEN, TASKS, select_tasks
 from mmssl_prior.models.classifiers.trunk_features import parse_feature
 
@@ -105,6 +105,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="a copy of each head of the linear probe for each factor of the recipe's learning "
         'rate (0.1 0.3 3 10), in the same run; scored beside the head of the table',
     )
+    parser.add_argument(
+        '--measures',
+        nargs='+',
+        choices=MEASURES,
+        default=list(MEASURES),
+        help='what is measured (default: everything); spectrum is RankMe too, alignment is '
+        'uniformity too',
+    )
     parser.add_argument('--batch-size', type=int, default=64, help='on each rank (default: 64)')
     parser.add_argument('--workers', type=int, default=4, help='on each rank (default: 4)')
     parser.add_argument(
@@ -155,6 +163,13 @@ def _settings(args: argparse.Namespace) -> Evaluation:
                 raise UserError(f'--low-shot-list {name}={printable(file)}: no such file')
     for feature in args.probe_features:
         parse_feature(feature)
+    for flag, given, measure in (
+        ('--low-shot-list', lists, 'low-shot'),
+        ('--probe-features', args.probe_features, 'linear'),
+        ('--lr-multipliers', args.lr_multipliers, 'linear'),
+    ):
+        if given and measure not in args.measures:
+            raise UserError(f'{flag} is for {measure}, which is not among the --measures')
     return Evaluation(
         out=out,
         protocol=args.protocol,
@@ -164,7 +179,9 @@ def _settings(args: argparse.Namespace) -> Evaluation:
         probe_features=tuple(dict.fromkeys(args.probe_features)),
         # The recipe's own rate is the one of the table.
         lr_multipliers=tuple(dict.fromkeys([1.0, *args.lr_multipliers])),
-        scores=ScoreSettings(groups=tuple(args.groups)),
+        scores=ScoreSettings(
+            groups=tuple(args.groups), measures=tuple(m for m in MEASURES if m in args.measures)
+        ),
         image_size=args.image_size,
         batch_size=args.batch_size,
         workers=args.workers,

@@ -205,17 +205,19 @@ def run_task(
     scores['groups_of'] = dict(
         source=counts.source, reason=counts.reason, few_below=few, many_above=many
     )
-    said('alignment')
-    of_views = extraction._replace(more=())
-    views = [
-        of_views.of(view, f'test split, view {number}', complete=True)[OWN].features
-        for number, view in enumerate(
-            two_views(data.datasets['test'], encoder.size, task.in_memory), 1
-        )
-    ]
-    first, second = views
-    scores.update(alignment=alignment(first, second), alignment_images=len(first))
-    if protocol.by_config and config_probe is not None:
+    measures = settings.scores.measures
+    if 'alignment' in measures:
+        said('alignment')
+        of_views = extraction._replace(more=())
+        views = [
+            of_views.of(view, f'test split, view {number}', complete=True)[OWN].features
+            for number, view in enumerate(
+                two_views(data.datasets['test'], encoder.size, task.in_memory), 1
+            )
+        ]
+        first, second = views
+        scores.update(alignment=alignment(first, second), alignment_images=len(first))
+    if protocol.by_config and config_probe is not None and 'linear' in measures:
         said('linear probe by its config')
         # Data that have grown since are another training, too.
         begun = hashlib.sha256(f'{key} {data.digest}'.encode()).hexdigest()[:16]

@@ -16,6 +16,7 @@ from .low_shot import PublishedLists, low_shot, low_shot_features, sample_subset
 from .representation import covariance_spectrum, rankme, uniformity
 
 __all__ = [
+    'MEASURES',
     'ScoreSettings',
     'TaskFeatures',
     'fixed_sample',
@@ -24,6 +25,8 @@ __all__ = [
     'score',
 ]
 
+#: What can be left out; alignment needs two more passes over the test images.
+MEASURES = ('linear', 'knn', 'low-shot', 'spectrum', 'alignment')
 ROWS = 8192
 UNIFORMITY_IMAGES = 10_000  # the cost is that of all pairs
 
@@ -57,6 +60,8 @@ class ScoreSettings:
         l2: Grid of lambdas of the low-shot regression.
         groups: Few-shot classes have fewer training images than the first,
             many-shot ones more than the second.
+        measures: Of ``MEASURES``; 'spectrum' is RankMe too, 'alignment'
+            uniformity too.
     """
 
     ks: tuple[int, ...] = (10, 20, 100, 200)
@@ -66,6 +71,7 @@ class ScoreSettings:
     subsets: int = 3
     l2: tuple[float, ...] = (0.00025, 0.0025, 0.075)
     groups: tuple[int, int] = (20, 100)
+    measures: tuple[str, ...] = MEASURES
 
 
 def knn_scores(
@@ -182,8 +188,8 @@ def score(
 
     Returns:
         What results.json holds of the task: 'linear', 'knn', 'knn_groups',
-        'low_shot', 'rankme', 'spectrum', 'uniformity', and the sizes. Scores
-        are fractions in [0, 1].
+        'low_shot', 'rankme', 'spectrum', 'uniformity', as far as they are
+        among the measures, and the sizes. Scores are fractions in [0, 1].
 
     Raises:
         UserError: If a feature is not finite or a label out of range.
@@ -193,19 +199,25 @@ def score(
     if counts is None:
         counts = torch.bincount(features.train_y, minlength=num_classes)
     scores: dict[str, Any] = {}
-    if linear is not None:
+    if linear is not None and 'linear' in settings.measures:
         said('linear probe')
         scores['linear'] = linear()
-    said('k-NN')
-    scores['knn'], scores['knn_groups'] = knn_scores(features, settings, device, counts)
-    said('low-shot')
-    scores['low_shot'] = low_shot_scores(features, settings, num_classes, device, published, said)
-    if published:
-        scores['low_shot_lists'] = {f'published {kind}': list(x) for kind, x in published.items()}
-    said('spectrum')
-    scores['rankme'] = rankme(features.train_x)
-    scores['spectrum'] = [float(f'{x:.6g}') for x in covariance_spectrum(features.train_x)]
-    if len(features.test_x) > 1:
+    if 'knn' in settings.measures:
+        said('k-NN')
+        scores['knn'], scores['knn_groups'] = knn_scores(features, settings, device, counts)
+    if 'low-shot' in settings.measures:
+        said('low-shot')
+        scores['low_shot'] = low_shot_scores(
+            features, settings, num_classes, device, published, said
+        )
+        if published:
+            lists = {f'published {kind}': list(x) for kind, x in published.items()}
+            scores['low_shot_lists'] = lists
+    if 'spectrum' in settings.measures:
+        said('spectrum')
+        scores['rankme'] = rankme(features.train_x)
+        scores['spectrum'] = [float(f'{x:.6g}') for x in covariance_spectrum(features.train_x)]
+    if 'alignment' in settings.measures and len(features.test_x) > 1:
         rows = features.test_x[fixed_sample(len(features.test_x), UNIFORMITY_IMAGES)]
         scores['uniformity'] = uniformity(rows.float().to(device))
     scores.update(

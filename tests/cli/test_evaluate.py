@@ -152,6 +152,20 @@ def test_tasks_whose_data_are_there(run, tmp_path, monkeypatch):
     assert not list((tmp_path / 'out/seed0/epoch_3').glob('features*'))
 
 
+def test_some_measures(run):
+    status, said = run('--tasks', 'digits', '--measures', 'knn', 'linear')
+    assert status == 0, said.err
+    scores = run.results()['results'][0]['scores']
+    assert set(scores) == {
+        *('linear', 'knn', 'knn_groups', 'groups_of'),
+        *('train_images', 'test_images', 'width'),
+    }
+    assert 'k-NN, top-1' in said.out and 'RankMe' not in said.out and 'Alignment' not in said.out
+    # Other measures are another result.
+    status, said = run('--tasks', 'digits', '--measures', 'spectrum')
+    assert status == 0 and 'RankMe' in said.out and 'k-NN' not in said.out
+
+
 def test_an_interrupted_evaluation_goes_on(run, tmp_path, monkeypatch):
     original = one_task.score
 
@@ -314,6 +328,10 @@ def test_random_weights_of_timm_are_said(run):
         (('--tasks', 'cifar10'), "unknown task 'cifar10'"),
         (('--tasks', 'cifar100'), r'cifar-100-python/train does not exist; .* --data cifar100=DIR'),
         (('--data', 'digits=x'), '--data digits=x: expected NAME=PATH'),
+        (
+            ('--measures', 'knn', '--lr-multipliers', '3'),
+            '--lr-multipliers is for linear, which is not among the --measures',
+        ),
         (('--low-shot-list', 'kitti-dist=gone'), 'gone: no such file'),
         (('--data', 'kitti-dist=a', '--data', 'kitti-dist=b'), '--data names kitti-dist twice'),
         (('--config', 'gone.py'), 'gone.py: no such file'),

@@ -27,6 +27,23 @@ def test_targets_are_asked_of_the_same_images():
     np.testing.assert_array_equal(np.bincount(kind.get_gt_labels(), minlength=16), expected)
 
 
+def test_a_split_is_rendered_once(monkeypatch):
+    painted = []
+    monkeypatch.setattr(
+        'mmssl_prior.datasets.scenes_lt.paint',
+        lambda scene, rng, size: painted.append(scene) or paint(scene, rng, size),
+    )
+    first, second = build(image_seed=7), build(image_seed=7, target='count')
+    assert len(painted) == 48
+    before = second.get_data_info(0)['img']
+    first.get_data_info(0)['img'][:] = 0
+    np.testing.assert_array_equal(second.get_data_info(0)['img'], before)
+    for change in (dict(image_seed=8), dict(image_size=16), dict(exponent=0.0, image_seed=7)):
+        painted.clear()
+        build(**dict(image_seed=7) | change)
+        assert len(painted) == 48, change
+
+
 def test_labels_are_those_of_the_scene():
     count, distance = build(target='count'), build(target='distance')
     position = 0

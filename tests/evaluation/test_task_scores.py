@@ -1,5 +1,7 @@
 """Scores of a task from its features, against plain loops."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -82,6 +84,24 @@ def test_groups_of_k_nn(features, scores):
 
 def test_a_probe_that_another_trains(features):
     assert 'linear' not in score(features, CLASSES, None, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ('measures', 'names'),
+    [
+        (('linear',), {'linear'}),
+        (('knn',), {'knn', 'knn_groups'}),
+        (('low-shot',), {'low_shot', 'low_shot_lists'}),
+        (('spectrum',), {'rankme', 'spectrum'}),
+        (('alignment',), {'uniformity'}),  # alignment itself needs images
+    ],
+)
+def test_only_what_was_asked_for(features, scores, measures, names):
+    settings = replace(SETTINGS, measures=measures)
+    counts = torch.tensor([200, 50, 5])
+    some = score(features, CLASSES, lambda: dict(top1=0.5), settings, counts, published=LISTS)
+    assert set(some) == names | {'train_images', 'test_images', 'width'}
+    assert some == {name: scores[name] for name in some}
 
 
 def test_groups_of_one_kind_are_none(features):
