@@ -10,6 +10,7 @@ from mmssl_prior.cli import evaluate, train
 from mmssl_prior.cli.boundary import run_guarded
 from mmssl_prior.errors import Preempted, UserError, printable
 from mmssl_prior.study import (
+    Observation,
     Row,
     Run,
     Study,
@@ -73,7 +74,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         f'until a call without --task collects it (default: ${TASK})',
     )
     parser.add_argument(
-        '--count', action='store_true', help='print the number of runs, for a SLURM array'
+        '--list-missing',
+        action='store_true',
+        help='print the places of the runs that are missing, as sbatch --array takes them',
     )
     parser.add_argument(
         '--report',
@@ -125,6 +128,11 @@ def _one_task(args: argparse.Namespace, runs: Sequence[Run]) -> list[Run]:
     return [runs[args.task]]
 
 
+def _places(runs: Sequence[Run], missing: Sequence[Run]) -> str:
+    keys = {run.evaluated for run in missing}
+    return ','.join(str(place) for place, run in enumerate(runs) if run.evaluated in keys)
+
+
 def _end(outcome: Outcome) -> None:
     if outcome.stopped == 'SIGINT':
         raise KeyboardInterrupt
@@ -143,11 +151,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         evaluate.parse_args(['checkpoint', *evaluation_arguments(study.evaluation)])
         cells = study_cells(study, args.only)
         runs = study_runs(cells)
-        if args.count:
-            print(len(runs))
-            return
         work_dir, results = Path(args.work_dir), Path(args.results)
         rows = _rows(runs, work_dir, results)
+        if args.list_missing:
+            print(_places(runs, progress(runs, rows).missing))
+            return
         if args.dry_run:
             print(
                 plan(
@@ -189,7 +197,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.report:
             from mmssl_prior.study.report import write_report
 
-            write_report(study, observations(cells, rows), Path(args.report))
+            planned = [Observation(cell.factors, cell.run.seed, {}) for cell in cells]
+            write_report(study, observations(cells, rows), Path(args.report), planned)
         _end(outcome)
 
     return run_guarded(body, lambda: 'interrupted; the same command goes on where this one stopped')

@@ -1,7 +1,9 @@
 """A study carried out: what is missing is run, and its rows are collected."""
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,7 +86,7 @@ def execute(
     report = _Report(_names(cells), len(runs), results, say)
 
     def target(job: Job, slot: Mapping[str, str]) -> tuple:
-        return work, Job(job.run, job.folder, job.evaluation, slot), tools
+        return work, replace(job, environment={**os.environ, **slot}), tools
 
     jobs = [Job(run, (work_dir / run.trained).resolve(), study.evaluation, {}) for run in runs]
     pool.run(jobs, target, report.ended)

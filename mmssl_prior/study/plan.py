@@ -107,7 +107,11 @@ def _cost(missing: Sequence[Run], rows: Sequence[Row], slots: int) -> str:
     known = [cost for cost in costs if cost is not None]
     if not known:
         return 'estimated cost: unknown, no run of these configs and overrides is in the table'
-    hours = sum(known) / 60
-    text = f'estimated cost: {hours:.1f} core hours, {hours / slots:.1f} h in {slots} slots'
+    total = sum(known)
+    text = f'estimated cost: {_hours(total)} of one core, {_hours(total / slots)} in {slots} slots'
     unknown = len(costs) - len(known)
     return f'{text}; and {unknown} runs of unknown cost' if unknown else text
+
+
+def _hours(minutes: float) -> str:
+    return f'{minutes:.1f} min' if minutes < 90 else f'{minutes / 60:.1f} h'

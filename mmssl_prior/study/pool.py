@@ -32,7 +32,8 @@ class Pool:
     def __init__(self, slots: Sequence[Mapping[str, str]], preload: Sequence[str]) -> None:
         self.slots, self.preload = list(slots), list(preload)
         self.stopped = ''
-        self._running: dict[int, tuple[BaseProcess, Any, int]] = {}
+        self._running: dict[Any, tuple[BaseProcess, Any, int]] = {}
+        self._told: set[int | None] = set()
 
     def run(
         self,
@@ -60,9 +61,11 @@ class Pool:
                     process = context.Process(target=function, args=tuple(arguments))
                     process.start()
                     self._running[process.sentinel] = process, job, slot
-                # A short wait: a signal may have come between the looks at `stopped`.
+                if self.stopped:
+                    # One may have been started while the signal came.
+                    self._tell()
                 for sentinel in wait(list(self._running), timeout=1):
-                    process, job, slot = self._running.pop(sentinel)  # type: ignore[index]
+                    process, job, slot = self._running.pop(sentinel)
                     process.join()
                     free.append(slot)
                     ended(job, process.exitcode if process.exitcode is not None else 1)
@@ -78,21 +81,30 @@ class Pool:
                 signal.signal(number, handler)
 
     def _stop(self, number: int, frame: Any) -> None:
-        again, self.stopped = bool(self.stopped), signal.Signals(number).name
-        for process, _, _ in list(self._running.values()):
-            if again:
+        if self.stopped:
+            for process, _, _ in list(self._running.values()):
                 process.kill()
-            else:
+        self.stopped = signal.Signals(number).name
+        self._tell()
+
+    def _tell(self) -> None:
+        """Ask each process to stop, once: a second signal would cut off what it writes."""
+        for process, _, _ in list(self._running.values()):
+            if process.pid not in self._told:
+                self._told.add(process.pid)
                 process.terminate()
 
 
 def _context(preload: Sequence[str]) -> Any:
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(list(preload))
+    before = dict(os.environ)
     # A fork has no threads but the one that forks; nor a driver that was initialised before.
-    variables = dict(
-        OMP_NUM_THREADS=os.environ.get('OMP_NUM_THREADS', '1'), PYTORCH_NVML_BASED_CUDA_CHECK='1'
-    )
-    os.environ.update(variables)
-    forkserver.ensure_running()
+    os.environ.setdefault('OMP_NUM_THREADS', '1')
+    os.environ['PYTORCH_NVML_BASED_CUDA_CHECK'] = '1'
+    try:
+        forkserver.ensure_running()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
     return context

@@ -3,6 +3,7 @@
 import datetime
 import fcntl
 import json
+import multiprocessing
 import os
 import resource
 import signal
@@ -51,7 +52,7 @@ class Job:
         run: The run.
         folder: Of the run.
         evaluation: Arguments of ``tools/evaluate.py`` by name.
-        environment: Variables of the slot.
+        environment: All variables, the slot's among them.
     """
 
     run: Run
@@ -84,8 +85,10 @@ def work(job: Job, tools: Tools) -> None:
     """
     # Ctrl-C is the parent's: it asks with SIGTERM, behind which a training writes a checkpoint.
     os.setsid()
-    os.environ.update(job.environment)
-    os.environ.update(dict(job.run.environment))
+    os.environ.clear()
+    os.environ.update({'OMP_NUM_THREADS': '1', **job.environment, **dict(job.run.environment)})
+    # The server's would else be that of the fork's own workers.
+    multiprocessing.set_start_method(None, force=True)
     job.folder.mkdir(parents=True, exist_ok=True)
     with open(job.folder / LOCK, 'w') as lock:
         try:
@@ -120,8 +123,7 @@ def _redirect(path: Path) -> None:
     for number in (1, 2):
         os.dup2(descriptor, number)
     os.close(descriptor)
-    sys.stdout = sys.__stdout__ = open(1, 'w', 1, closefd=False)
-    sys.stderr = sys.__stderr__ = open(2, 'w', 1, closefd=False)
+    sys.stdout, sys.stderr = (open(number, 'w', 1, closefd=False) for number in (1, 2))
 
 
 def _guarded(job: Job, tools: Tools) -> int:
