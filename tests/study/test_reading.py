@@ -88,8 +88,6 @@ def test_a_study_may_have_a_base(tmp_path):
 def test_mistakes_name_file_and_field(tmp_path, old, new, message):
     assert old in STUDY
     text = STUDY.replace(old, new)
-            'seeds=2)]', 'seeds=2)])'
-        )
     with pytest.raises(UserError, match=message) as error:
         read(tmp_path, text)
     assert str(error.value).startswith(f'{tmp_path}/study.py: ') and '\n' not in str(error.value)
