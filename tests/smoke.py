@@ -8,7 +8,9 @@ __all__ = ['CONFIGS', 'ROOT', 'smoke_config']
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(
-    str(p.relative_to(ROOT)) for p in (ROOT / 'configs').rglob('*.py') if '_base_' not in p.parts
+    str(p.relative_to(ROOT))
+    for p in (ROOT / 'configs').rglob('*.py')
+    if not {'_base_', 'studies'} & set(p.parts)
 )
 # Width, heads and patch size of encoders that take gigabytes: two of their blocks are trained.
 DEEP = {'vit-l/16': (1024, 16, 16), 'vit-h/14': (1280, 16, 14)}
