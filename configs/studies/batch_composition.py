@@ -36,7 +36,7 @@ factors = dict(
         },
     ),
 )
-options = {'train_dataloader.dataset.exponent': 0.0}
+options = {'+train_dataloader.dataset.exponent': 0.0}
 grids = [
     # The paper's contrast first.
     dict(

@@ -28,7 +28,7 @@ factors = dict(
         '1': dict(options={'model.head.prior.exponent': 1.0}),
     },
 )
-options = {'train_dataloader.dataset.exponent': 1.0}
+options = {'+train_dataloader.dataset.exponent': 1.0}
 grids = [
     dict(
         levels=dict(head=['ours', 'reverse', 'local', 'frozen'], prior=['0.25', '1']),

@@ -18,10 +18,10 @@ question = 'Which prior suits which data, and how much do the other choices matt
 
 factors = dict(
     data={
-        '0': dict(options={'train_dataloader.dataset.exponent': 0.0}),
-        '0.5': dict(options={'train_dataloader.dataset.exponent': 0.5}),
-        '1': dict(options={'train_dataloader.dataset.exponent': 1.0}),
-        '1.5': dict(options={'train_dataloader.dataset.exponent': 1.5}),
+        '0': dict(options={'+train_dataloader.dataset.exponent': 0.0}),
+        '0.5': dict(options={'+train_dataloader.dataset.exponent': 0.5}),
+        '1': dict(options={'+train_dataloader.dataset.exponent': 1.0}),
+        '1.5': dict(options={'+train_dataloader.dataset.exponent': 1.5}),
     },
     prior={
         '0': dict(options={'model.head.prior.exponent': 0.0}),

@@ -10,8 +10,8 @@ question = 'Does a prior do to SwAV what it does to PMSN?'
 
 factors = dict(
     data={
-        '0': dict(options={'train_dataloader.dataset.exponent': 0.0}),
-        '1': dict(options={'train_dataloader.dataset.exponent': 1.0}),
+        '0': dict(options={'+train_dataloader.dataset.exponent': 0.0}),
+        '1': dict(options={'+train_dataloader.dataset.exponent': 1.0}),
     },
     prior={
         '0': dict(),

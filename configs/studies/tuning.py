@@ -28,7 +28,7 @@ factors = dict(
         '0.004': dict(options={'optim_wrapper.optimizer.lr': 4e-3}),
     },
 )
-options = {'train_dataloader.dataset.exponent': 0.0}
+options = {'+train_dataloader.dataset.exponent': 0.0}
 grids = [
     dict(
         levels=dict(
