@@ -175,8 +175,8 @@ def plot_prototype_usage(path: str | Path, usage: PrototypeUsage, log_prior: Ten
     """
     import matplotlib
 
-    prior, order = log_prior.double().exp().cpu().sort(descending=True, stable=True)
-    p_bar, counts = usage.p_bar.cpu()[order], usage.counts.double().cpu()[order]
+    prior, ranked = log_prior.double().exp().cpu().sort(descending=True, stable=True)
+    p_bar, counts = usage.p_bar.cpu()[ranked], usage.counts.double().cpu()[ranked]
     share = counts / counts.sum()
     ranks = range(1, len(prior) + 1)
     # Unused prototypes have no place on a logarithmic axis: they are drawn at its foot.
