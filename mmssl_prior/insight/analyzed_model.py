@@ -57,7 +57,7 @@ class AnalyzedModel(nn.Module):
         return {FEATURE: features, LOG_PROBS: log_probs}
 
     def log_prior(self, counts: np.ndarray | None) -> Tensor | None:
-        """The prior of the prototypes, float64 (K,).
+        """The prior in the order of the prototypes, float64 (K,).
 
         One that waits for the class counts of its training set gets those of
         the images at hand; without any it is unknown.
@@ -69,7 +69,7 @@ class AnalyzedModel(nn.Module):
             if counts is None:
                 return None
             self.head.fit_prior(counts[counts > 0])
-        return self.head.log_prior.double().cpu()
+        return self.head.matched_log_prior.double().cpu()
 
     def summary(self) -> dict[str, Any]:
         """What the checkpoint is, for people."""

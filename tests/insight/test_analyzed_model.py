@@ -36,6 +36,18 @@ def test_predictions_are_those_of_the_saved_model(tmp_path, images, model_cfg):
     assert opened.summary()['method'] == type(saved).__name__
 
 
+def test_a_prior_that_is_sorted_comes_in_the_order_of_usage(tmp_path):
+    path = tmp_path / 'run' / 'epoch_2.pth'
+    cfg = dict(MSN, head=dict(MSN['head'], matching='sorted'))
+    saved = save_checkpoint(path, cfg)
+    content = torch.load(path)
+    content['state_dict']['head.usage'] = torch.arange(5.0)
+    torch.save(content, path)
+    opened = open_model(read_source(str(path)), 32)
+    expected = saved.head.log_prior.flip(0)
+    torch.testing.assert_close(opened.log_prior(None).float(), expected, check_dtype=False)
+
+
 def test_a_method_without_prototypes_gives_features_alone(tmp_path, images):
     save_checkpoint(tmp_path / 'run' / 'epoch_2.pth', SIMCLR)
     opened = open_model(read_source(str(tmp_path / 'run' / 'epoch_2.pth')), 32)
