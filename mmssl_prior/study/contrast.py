@@ -9,13 +9,16 @@ from ..errors import UserError
 from .observation import Observation
 from .statistics import Difference, Mean, holm, mean_interval, paired_difference
 
-__all__ = ['Contrast', 'Planned', 'Row', 'StudyFacts', 'compare', 'read_contrasts']
+__all__ = ['Contrast', 'Planned', 'Row', 'StudyFacts', 'compare', 'narrowed', 'read_contrasts']
 
 KEYS = ('title', 'factor', 'baseline', 'within', 'metrics')
 
 
 class StudyFacts(Protocol):
-    """What a report needs to know of a study; levels in the order in which they are shown."""
+    """What a report needs to know of a study; levels in the order in which they are shown.
+
+    Without metrics every one that a run has is shown, without contrasts means alone.
+    """
 
     @property
     def name(self) -> str: ...
@@ -26,9 +29,9 @@ class StudyFacts(Protocol):
     @property
     def factors(self) -> Mapping[str, Collection[Any]]: ...
     @property
-    def metrics(self) -> Mapping[str, str]: ...
+    def metrics(self) -> Mapping[str, str] | None: ...
     @property
-    def contrasts(self) -> Sequence[Mapping[str, Any]]: ...
+    def contrasts(self) -> Sequence[Mapping[str, Any]] | None: ...
 
 
 class Planned(Protocol):
@@ -101,11 +104,25 @@ def read_contrasts(study: StudyFacts) -> list[Contrast]:
         UserError: Names the contrast and what is wrong with it.
     """
     levels = {name: tuple(map(str, found)) for name, found in study.factors.items()}
-    contrasts: Sequence[Mapping[str, Any]] = study.contrasts
+    contrasts, metrics = study.contrasts or [], study.metrics or {}
+    if not isinstance(metrics, Mapping) or not all(
+        isinstance(text, str) for pair in metrics.items() for text in pair
+    ):
+        raise UserError(
+            f'study {study.name}: metrics is a dict of label by name, such as '
+            "{'patterns/linear': 'Class, linear'}"
+        )
+    if not isinstance(contrasts, (list, tuple)) or not all(
+        isinstance(entry, Mapping) for entry in contrasts
+    ):
+        raise UserError(
+            f"study {study.name}: contrasts is a list such as [dict(title='...', factor='...', "
+            "baseline='...')]"
+        )
     if not contrasts and levels:
         contrasts = [dict(title='All runs', factor=next(iter(levels)))]
     found = [
-        _read_contrast(entry, levels, study.metrics, f'study {study.name}: contrasts[{place}]')
+        _read_contrast(entry, levels, metrics, f'study {study.name}: contrasts[{place}]')
         for place, entry in enumerate(contrasts)
     ]
     titles = [contrast.title for contrast in found]
@@ -165,6 +182,40 @@ def _list(names: Iterable[str]) -> str:
     return ', '.join(names)
 
 
+def narrowed(
+    contrast: Contrast, observations: Sequence[Observation], planned: Sequence[Planned]
+) -> Contrast:
+    """The contrast without levels of which nothing is planned or there where it compares.
+
+    A study may have several grids. Where one holds the factor at a single
+    level, there is nothing to compare.
+    """
+    kept: list[tuple[tuple[str, ...], str]] = []
+    for cell in itertools.product(*contrast.others.values()):
+        kept += [(cell, level) for level in _levels_of(contrast, cell, [*observations, *planned])]
+    if not kept:
+        return contrast
+    others = {
+        name: tuple(level for level in levels if any(cell[i] == level for cell, _ in kept))
+        for i, (name, levels) in enumerate(contrast.others.items())
+    }
+    there = {contrast.baseline, *(level for _, level in kept)}
+    levels = tuple(level for level in contrast.levels if level in there)
+    return contrast._replace(others=others, levels=levels)
+
+
+def _levels_of(contrast: Contrast, cell: Sequence[str], runs: Iterable[Planned]) -> list[str]:
+    """Levels in one cell; with a baseline, none if there is only one."""
+    place = dict(zip(contrast.others, cell))
+    in_cell = [
+        run.factors[contrast.factor]
+        for run in runs
+        if all(run.factors[name] == level for name, level in place.items())
+    ]
+    found = [level for level in contrast.levels if level in in_cell]
+    return found if contrast.baseline is None or len(found) > 1 else []
+
+
 def compare(
     contrast: Contrast, observations: Sequence[Observation], planned: Sequence[Planned]
 ) -> list[Row]:
@@ -180,9 +231,10 @@ def compare(
 
     Returns:
         Cell by cell, each in the order of the levels; none for what is neither
-        planned nor there.
+        planned nor there, and for cells where only one level is.
     """
     rows = []
+    every: list[Planned] = [*observations, *planned]
     for cell in itertools.product(*contrast.others.values()):
         wanted = dict(zip(contrast.others, cell))
         varied = tuple(wanted[name] for name in contrast.varied)
@@ -190,12 +242,10 @@ def compare(
             level: _values(contrast, observations, wanted | {contrast.factor: level})
             for level in contrast.levels
         }
-        for level in contrast.levels:
+        for level in _levels_of(contrast, cell, every):
             place = wanted | {contrast.factor: level}
             runs = tuple(sorted(one.seed for one in observations if one.factors == place))
-            asked = sum({k: str(v) for k, v in one.factors.items()} == place for one in planned)
-            if not runs and not asked:
-                continue
+            asked = sum(one.factors == place for one in planned)
             pairs, differences = {}, {}
             if contrast.baseline not in (None, level):
                 for metric, of_level in values[level].items():

@@ -41,19 +41,19 @@ def plot_contrast(path: str | Path, contrast: Contrast, rows: Sequence[Row]) -> 
     adjusted p is below 0.05. A factor of three and more numbers is the axis,
     with a line for each cell of the other factors; of any other, the cells
     stand side by side and pale lines join the runs of one seed. Panels end
-    soon behind the outermost dots: the interval of two may leave them. Equal
-    numbers give equal bytes.
+    soon behind the outermost dots: the interval of two may leave them. A metric
+    that no row has gets no panel. Equal numbers give equal bytes.
 
     Args:
         path: File to write; its ending names the format.
         contrast: What is compared.
-        rows: Its numbers.
+        rows: Its numbers, of which there is at least one.
     """
     import matplotlib
     from matplotlib.figure import Figure
 
     placing = place_rows(contrast, rows)
-    units = units_of(contrast.metrics, rows)
+    units = units_of((m for m in contrast.metrics if any(m in row.means for row in rows)), rows)
     heights = HEIGHTS if any(row.differences for row in rows) else HEIGHTS[:1]
     width = min(max(MARGIN + placing.slots * 0.32, NARROWEST), WIDEST)
     lines = -(-len(units) // max(int(WIDEST // width), 1))
@@ -173,8 +173,7 @@ def _limit(axis: Any, marks: Sequence[_Mark], zero: bool) -> None:
     dots = [value for mark in marks for value in mark.dots.values()] + [0.0] * zero
     if not marks:
         axis.set_yticks([])
-        text = 'no common seed' if zero else 'no run has it'
-        axis.text(0.5, 0.6, text, transform=axis.transAxes, ha='center', color=PALE)
+        axis.text(0.5, 0.6, 'no common seed', transform=axis.transAxes, ha='center', color=PALE)
         return
     ends = [mark.mean + side * mark.half for mark in marks for side in (-1, 1)]
     low, high = min(dots), max(dots)

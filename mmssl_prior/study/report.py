@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import UserError
-from .contrast import Contrast, Planned, Row, StudyFacts, compare, read_contrasts
+from ..errors import UserError, printable
+from .contrast import Contrast, Planned, Row, StudyFacts, compare, narrowed, read_contrasts
 from .figures import plot_contrast
 from .observation import Observation
 from .tables import SIGNIFICANT, contrast_legend, contrast_table, table_of_tests
@@ -49,8 +49,7 @@ def write_report(
     out_dir = Path(out_dir)
     _check(study, observations)
     page = out_dir / PAGE
-    # As bytes: the ends of hand-written lines stay as they are.
-    text = page.read_bytes().decode() if page.is_file() else '# Results\n'
+    text = _read(page)
     lines = [f'## {study.title}', '', study.question, '', *_finished(study, observations, planned)]
     paths = [page]
     contrasts = read_contrasts(study)
@@ -59,6 +58,7 @@ def write_report(
         if not contrast.metrics:
             every = sorted({name for one in observations for name in one.metrics})
             contrast = contrast._replace(metrics={name: name for name in every})
+        contrast = narrowed(contrast, observations, planned)
         rows = compare(contrast, observations, planned)
         lines += _section(contrast, rows)
         if any(row.means for row in rows):
@@ -74,8 +74,19 @@ def write_report(
     part = '\n'.join(lines)
     before, after = around
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_bytes(f'{before}{_start(study.name)}\n{part}{_end(study.name)}{after}'.encode())
+    # Whole or not at all: what a hand has written must not be lost.
+    whole = page.with_name(f'.{page.name}.part')
+    whole.write_bytes(f'{before}{_start(study.name)}\n{part}{_end(study.name)}{after}'.encode())
+    whole.replace(page)
     return paths
+
+
+def _read(page: Path) -> str:
+    """The page as it is: the ends of hand-written lines are kept."""
+    try:
+        return page.read_bytes().decode() if page.exists() else '# Results\n'
+    except UnicodeDecodeError as error:
+        raise UserError(f'{printable(page)} is not UTF-8: {error}') from error
 
 
 def _start(name: str) -> str:
@@ -94,8 +105,8 @@ def _split(text: str, name: str, page: Path) -> tuple[str, str]:
         return text.rstrip('\n') + '\n\n', '\n'
     if found != (1, 1) or text.index(start) > text.index(end):
         raise UserError(
-            f'{page}: the lines {start} and {end} must stand there once each, in this order; '
-            'mend them, or remove both to have the part appended'
+            f'{printable(page)}: the lines {start} and {end} must stand there once each, in this '
+            'order; mend them, or remove both to have the part appended'
         )
     return text[: text.index(start)], text[text.index(end) + len(end) :]
 
@@ -129,7 +140,7 @@ def _finished(
         more = f'; and {len(missing) - NAMED} more' if len(missing) > NAMED else ''
         lines[0] += f' Missing: {"; ".join(missing[:NAMED])}{more}.'
     absent = [
-        name for name in study.metrics if not any(name in one.metrics for one in observations)
+        name for name in study.metrics or () if not any(name in one.metrics for one in observations)
     ]
     if absent and observations:
         lines += ['', f'No run has {", ".join(f"`{name}`" for name in absent)}.']
@@ -140,6 +151,8 @@ def _section(contrast: Contrast, rows: Sequence[Row]) -> list[str]:
     lines = [f'### {contrast.title}', '']
     if contrast.fixed:
         lines += [f'With {", ".join(f"{k} = {v}" for k, v in contrast.fixed.items())}.', '']
+    if not rows:
+        return [*lines, f'No part of the grid has two levels of {contrast.factor}: no comparison.']
     lines += [*contrast_table(contrast, rows), '', contrast_legend(contrast, rows)]
     tests = table_of_tests(contrast, rows)
     if tests:

@@ -81,9 +81,8 @@ def paired_difference(
 
     .. math:: t = \sqrt n \; \bar d / s_d, \qquad p = 2 \, P(T_{n-1} > |t|)
 
-    A seed gives both runs the same images and the same start: what varies with
-    it alike in both does not blur the difference. Differences that are all
-    equal have neither interval nor test.
+    What a seed does to both conditions alike does not blur the difference.
+    Differences that are all equal have neither interval nor test.
 
     Args:
         values: By seed.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import UserError
+from ..errors import UserError, printable
 from .observation import Observation
 
 __all__ = ['read_tidy', 'write_tidy']
@@ -78,10 +78,11 @@ def read_tidy(path: str | Path) -> list[Observation]:
             for row in rows
         ]
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f'{path} cannot be read: {error}') from error
+        raise UserError(f'{printable(path)} cannot be read: {error}') from error
     except (ValueError, IndexError) as error:
         raise UserError(
-            f'{path} is no table of a study ({error}): its columns are factors, seed, metrics'
+            f'{printable(path)} is no table of a study ({error}): its columns are factors, seed, '
+            'metrics'
         ) from error
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from mmssl_prior.errors import UserError
-from mmssl_prior.study.contrast import compare, read_contrasts
+from mmssl_prior.study.contrast import compare, narrowed, read_contrasts
 from tests.study.grids import PLAN, RUNS, run, study
 
 METRIC = 'patterns/linear'
@@ -40,7 +40,7 @@ def test_within_restricts_other_factors_and_the_factor_itself():
     assert contrast.fixed == dict(method='simclr')
     assert [row.cell for row in rows] == [(), ()]
     assert rows[1].differences[METRIC].value == pytest.approx(0.01)
-    contrast, rows = rows_of(within=dict(batches=['many']))
+    contrast, rows = rows_of(within=dict(batches=['many']), baseline=None)
     assert [(row.cell, row.level) for row in rows] == [(('msn',), 'many'), (('simclr',), 'many')]
 
 
@@ -88,8 +88,25 @@ def test_what_is_neither_planned_nor_there_has_no_row():
     ]
 
 
+def test_cells_of_a_single_level_are_no_comparison():
+    """Of a second grid, with many classes only and another method."""
+    other = [run('swav', 'many', seed, 0.3) for seed in range(3)]
+    facts = study(factors=dict(method=['msn', 'swav', 'simclr'], batches=['many', 'few', 'one']))
+    (contrast,) = read_contrasts(facts)
+    narrow = narrowed(contrast, RUNS, [*PLAN, *other])
+    assert narrow.levels == ('many', 'few')
+    assert narrow.others == dict(method=('msn', 'simclr'))
+    rows = compare(contrast, [*RUNS, *other], PLAN)
+    assert [row.cell for row in rows] == [('msn',), ('msn',), ('simclr',), ('simclr',)]
+    assert rows == compare(narrow, [*RUNS, *other], PLAN)
+    # Means alone are no comparison.
+    means = narrowed(contrast._replace(baseline=None), RUNS, [*PLAN, *other])
+    assert means.others == dict(method=('msn', 'swav', 'simclr'))
+
+
 def test_a_study_without_contrasts_shows_means():
-    (contrast,) = read_contrasts(study(contrasts=[]))
+    (contrast,) = read_contrasts(study(contrasts=None, metrics=None))
+    assert contrast.metrics == {}
     assert (contrast.factor, contrast.baseline) == ('method', None)
     rows = compare(contrast, RUNS, PLAN)
     assert len(rows) == 4 and not any(row.differences for row in rows)
@@ -117,6 +134,15 @@ def test_a_study_without_contrasts_shows_means():
 def test_mistakes_in_a_contrast_are_named(entry, message):
     with pytest.raises(UserError, match=message):
         read_contrasts(study(contrasts=[entry]))
+
+
+def test_mistakes_in_metrics_and_contrasts_are_named():
+    for metrics in (['a/b'], {'a/b': 1}):
+        with pytest.raises(UserError, match='study batches: metrics is a dict of label by name'):
+            read_contrasts(study(metrics=metrics))
+    for contrasts in (dict(title='T', factor='batches'), ['batches']):
+        with pytest.raises(UserError, match='study batches: contrasts is a list such as'):
+            read_contrasts(study(contrasts=contrasts))
 
 
 def test_titles_name_figures_and_must_differ():

@@ -130,10 +130,22 @@ def test_marks_of_differences_are_filled_where_they_are_clear(tmp_path, saved):
     assert faces[10.1] not in ('white', None)
 
 
-def test_a_metric_that_no_run_has_is_said(tmp_path, saved):
-    draw(tmp_path / 'a.png', metrics={'patterns/linear': 'a', 'scenes/linear': 'b'})
-    said = [text.get_text() for axis in saved[0].axes for text in axis.texts]
-    assert said == ['no run has it', 'no common seed']
+def test_metrics_without_values_have_no_panel_and_without_pairs_an_empty_one(tmp_path, saved):
+    runs = [one._replace(metrics=one.metrics | {'kl': 0.1 * (one.seed == 2)}) for one in RUNS]
+    for one in runs[:3]:
+        del one.metrics['kl']
+    within = dict(method='msn')
+    contrasts = [dict(title='T', factor='batches', baseline='many', within=within)]
+    metrics = {'patterns/linear': 'a', 'scenes/linear': 'b', 'kl': 'c'}
+    draw(tmp_path / 'a.png', runs, contrasts=contrasts, metrics=metrics)
+    values = saved[0].axes[:2]
+    assert [axis.get_title(loc='left') for axis in values] == ['a (%)', 'c']
+    assert [[text.get_text() for text in axis.texts] for axis in saved[0].axes] == [
+        [],
+        [],
+        [],
+        ['no common seed'],
+    ]
 
 
 def test_one_cell_has_its_levels_along_the_axis(tmp_path, saved):

@@ -75,6 +75,14 @@ def test_half_a_part_is_not_guessed_at(tmp_path, text):
     assert (tmp_path / 'results.md').read_text() == text
 
 
+def test_a_page_of_another_encoding_is_left_alone(tmp_path):
+    page = tmp_path / 'results.md'
+    page.write_bytes('# Ergebnisse für'.encode('latin-1'))
+    with pytest.raises(UserError, match='results.md is not UTF-8'):
+        write_report(study(), RUNS, tmp_path, PLAN)
+    assert page.read_bytes().decode('latin-1') == '# Ergebnisse für'
+
+
 def test_without_any_run_there_is_a_table_and_no_figure(tmp_path):
     (page,) = write_report(study(), [], tmp_path, PLAN)
     text = page.read_text()
@@ -83,6 +91,12 @@ def test_without_any_run_there_is_a_table_and_no_figure(tmp_path):
     many = [run('msn', 'many', seed) for seed in range(20)]
     write_report(study(), [], tmp_path, many)
     assert 'seed 11; and 8 more.' in page.read_text()
+
+
+def test_a_contrast_that_compares_nothing_is_said(tmp_path):
+    many = [one for one in RUNS if one.factors['batches'] == 'many']
+    (page,) = write_report(study(), many, tmp_path, many)
+    assert 'No part of the grid has two levels of batches: no comparison.' in page.read_text()
 
 
 def test_a_metric_that_no_run_has_is_said(tmp_path):

@@ -112,7 +112,8 @@ def test_digits_follow_the_intervals():
 @pytest.mark.parametrize('value, text', [(35.26, '35.3'), (0.01234, '0.0123'), (1234.5, '1234')])
 def test_single_runs_have_three_digits(value, text):
     runs = [run('msn', 'many', 0, rankme=value)]
-    table = contrast_table(*made(runs, runs, metrics={'rankme': 'RankMe'}))
+    plan = [*runs, run('msn', 'few', 0)]
+    table = contrast_table(*made(runs, plan, metrics={'rankme': 'RankMe'}))
     assert table[2] == f'| msn | many | 1 | {text} |  |'
 
 
