@@ -37,6 +37,7 @@ ALLOWED = {
     'insight': {'functional', 'models', 'datasets', 'evaluation', 'visualization', 'config'},
     'conversion': {'functional', 'models', 'config'},
     'config': set(),
+    'study': {'config', 'evaluation', 'insight', 'models', 'datasets', 'functional'},
     'cli': {
         'functional',
         'models',
