@@ -36,6 +36,7 @@ ALLOWED = {
     'visualization': {'functional', 'datasets'},
     'insight': {'functional', 'models', 'datasets', 'evaluation', 'visualization', 'config'},
     'conversion': {'functional', 'models', 'config'},
+    'study': {'functional', 'models', 'datasets', 'evaluation', 'insight', 'config'},
     'config': set(),
     'study': {'config', 'evaluation', 'insight', 'models', 'datasets', 'functional'},
     'cli': {
@@ -48,6 +49,7 @@ ALLOWED = {
         'insight',
         'conversion',
         'config',
+        'study',
     },
 }
 # Maths only, nothing of a registry; numpy for what torch lacks (interpolation).
