@@ -138,11 +138,25 @@ def build_encoder(
         feature: As in :class:`Encoder`.
 
     Raises:
-        UserError: If the model cannot be built or a weight is missing or of
-            another shape; with names and shapes.
+        UserError: If the model cannot be built, takes no images of the size
+            that is given, or a weight is missing or of another shape; with
+            names and shapes.
     """
     build = _timm_encoder if source.timm else _configured_encoder
-    encoder = build(source, size, feature)
+    try:
+        encoder = build(source, size, feature)
+        if size is not None and not encoder.parts:
+            # Others have seen an image already.
+            with evaluation_mode(encoder), torch.no_grad():
+                encoder(torch.zeros(1, 3, size, size))
+    except (AssertionError, RuntimeError) as error:
+        if size is None:
+            raise
+        reason = str(error).split('\n')[0]
+        raise UserError(
+            f'{source.timm or source.path}: the encoder takes no images of {size} x {size} px '
+            f'({reason}): give another --image-size, or leave it out'
+        ) from error
     if source.path:
         state, parts = source.weights(), tuple(encoder.parts)
         check_complete(encoder.model, source.path, state, parts or ('timm_model',))

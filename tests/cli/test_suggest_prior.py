@@ -127,6 +127,7 @@ def test_images_of_a_folder_by_a_model_of_timm(run, tmp_path):
     [
         (('counts', 'gone.txt'), 'gone.txt: no such file'),
         (('counts', '3', 'x'), "entry 1 (counted from 0) is 'x': expected whole numbers"),
+        (('counts', '²', '3'), "entry 0 (counted from 0) is '²': expected whole numbers"),
         (('counts', '3'), '1 classes have images'),
         (('labels', 'NoData'), 'neither a folder, a config (.py) nor the name of a dataset class'),
         (('labels', 'gone.py'), 'gone.py: no such file'),

@@ -134,6 +134,18 @@ def test_models_of_timm(tmp_path):
         torch.testing.assert_close(build_encoder(source)(images), hand)
 
 
+def test_a_size_that_an_encoder_does_not_take(tmp_path):
+    name = 'vit_tiny_patch16_224'
+    with pytest.raises(UserError, match=rf'^{name}: .* no images of 96 x 96 px \(.*--image-size'):
+        build_encoder(read_source(f'timm:{name}'), 96)
+    wrapped = dict(CLASSIFIER, backbone=dict(type='TIMMBackbone', model_name=name))
+    save_checkpoint(tmp_path / 'run' / 'epoch_3.pth', wrapped)
+    source = read_source(str(tmp_path / 'run' / 'epoch_3.pth'))
+    with pytest.raises(UserError, match=r'epoch_3.pth: .* no images of 96 x 96 px'):
+        build_encoder(source, 96)
+    assert build_encoder(source, 224).size == 224
+
+
 @pytest.mark.parametrize(
     ('spec', 'message'),
     [
