@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from mmengine.logging import MMLogger
+from mmengine.model import BaseModel
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
@@ -22,7 +23,7 @@ __all__ = ['Encoder', 'build_encoder']
 SIZE = 224
 
 
-class Encoder(nn.Module):
+class Encoder(BaseModel):
     """Images to features (B, D): ``extract_feat`` of a model, pooled.
 
     * Methods of this package: what they evaluate (of MSN the target network).
@@ -51,9 +52,9 @@ class Encoder(nn.Module):
         size: int = SIZE,
         feature: str | None = None,
     ) -> None:
-        super().__init__()
+        # MMEngine's base, since a preprocessor follows to a GPU in no other one.
+        super().__init__(data_preprocessor)
         self.model = model
-        self.data_preprocessor = data_preprocessor
         self.size = size
         self.feature: str | None = None
         self.parts = _evaluated_parts(self)
