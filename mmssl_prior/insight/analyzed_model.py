@@ -3,7 +3,8 @@
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from mmengine.model import BaseModel
+from torch import Tensor
 
 from ..config.checkpoints import check_complete
 from ..evaluation.encoder import Encoder, build_encoder
@@ -14,7 +15,7 @@ __all__ = ['FEATURE', 'LOG_PROBS', 'AnalyzedModel', 'open_model']
 FEATURE, LOG_PROBS = 'feature', 'log_probs'
 
 
-class AnalyzedModel(nn.Module):
+class AnalyzedModel(BaseModel):
     """Images to features, and to log-predictions over prototypes where there are some.
 
     Args:
@@ -23,9 +24,9 @@ class AnalyzedModel(nn.Module):
     """
 
     def __init__(self, encoder: Encoder, source: EncoderSource) -> None:
-        super().__init__()
+        # As of the encoder: the preprocessor goes where the model goes.
+        super().__init__(encoder.data_preprocessor)
         self.encoder, self.source = encoder, source
-        self.data_preprocessor = encoder.data_preprocessor
 
     @property
     def has_prototypes(self) -> bool:

@@ -55,7 +55,7 @@ def write_figures(results: Mapping[str, Any], data: AnalyzedData, folder: Path) 
         if counts and results['data']['parted']:
             _panels(folder / 'groups.png', models, _groups)
         classes = results['data']['classes']
-        for layout in models[0]['planes']:
+        for layout in dict.fromkeys(name for model in models for name in model['planes']):
             _panels(
                 folder / f'plane_{layout}.png',
                 models,
