@@ -16,8 +16,10 @@ from tests.processes import forkserver_context, start_afresh
 
 __all__ = ['run_ranks']
 
+LEAST = 60  # seconds that ranks on a busy machine may need to find each other
 
-def run_ranks(world_size: int, fn: Callable, *args: Any, timeout: float = 180) -> list:
+
+def run_ranks(world_size: int, fn: Callable, *args: Any, timeout: float = 600) -> list:
     """Call ``fn(rank, *args)`` in ``world_size`` new processes joined by gloo.
 
     RANK, WORLD_SIZE and LOCAL_RANK are set, so a Runner with
@@ -29,7 +31,8 @@ def run_ranks(world_size: int, fn: Callable, *args: Any, timeout: float = 180) -
         world_size: Number of processes.
         fn: Function at the top level of an importable module.
         *args: Picklable arguments, the same for every rank.
-        timeout: Seconds for all ranks together, and for each collective.
+        timeout: Seconds for all ranks together, and for each collective, which get a minute at
+            least: they meet in one before ``fn`` begins.
 
     Returns:
         What each rank returned, in the order of ranks.
@@ -80,7 +83,7 @@ def _rank(
             init_method=f'file://{tmp}/rendezvous',
             rank=rank,
             world_size=world_size,
-            timeout=timedelta(seconds=timeout),
+            timeout=timedelta(seconds=max(timeout, LEAST)),
         )
         torch.save(fn(rank, *args), f'{tmp}/result_{rank}.pt')
         # A rank that leaves early would break its neighbours' last collective.

@@ -7,10 +7,11 @@ from mmengine import Config
 __all__ = ['CONFIGS', 'ROOT', 'smoke_config']
 
 ROOT = Path(__file__).parents[1]
+#: What is trained; studies are grids of these.
 CONFIGS = sorted(
-    str(p.relative_to(ROOT))
-    for p in (ROOT / 'configs').rglob('*.py')
-    if not {'_base_', 'studies'} & set(p.parts)
+    str(path.relative_to(ROOT))
+    for path in (ROOT / 'configs').rglob('*.py')
+    if not {'_base_', 'studies'} & set(path.parts)
 )
 # Width, heads and patch size of encoders that take gigabytes: two of their blocks are trained.
 DEEP = {'vit-l/16': (1024, 16, 16), 'vit-h/14': (1280, 16, 14)}

@@ -34,7 +34,7 @@ param_scheduler = []
 
 def _run(tool, *args):
     env = os.environ | dict(OMP_NUM_THREADS='1', COLUMNS='100')
-    return run_script(ROOT / 'tools' / tool, *args, env=env, timeout=300)
+    return run_script(ROOT / 'tools' / tool, *args, env=env, timeout=900)
 
 
 @pytest.fixture(scope='module')
@@ -141,7 +141,7 @@ def test_tool_prints_a_table_and_writes_numbers_that_hold(config, run):
 
 def test_run_without_a_checkpoint_is_one_line(config, tmp_path):
     command = [sys.executable, str(ROOT / 'tools/demo_report.py'), str(config), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert done.returncode == 1
     lines = [line for line in done.stderr.splitlines() if line.startswith('error')]
     assert len(lines) == 1 and 'holds no checkpoint' in lines[0] and str(tmp_path) in lines[0]

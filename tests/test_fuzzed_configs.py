@@ -31,7 +31,7 @@ SIZES = re.compile(r'^model\.|num_views|scale|workers|radius')
 NO_FUZZ = ('train_dataloader.num_workers',)
 # As torch says it.
 ALSO = {'lr': 'learning rate', 'betas': 'beta', 'eps': 'epsilon'}
-SECONDS = 30
+SECONDS = 180  # of a busy machine; alone it takes one
 NAMES = (f'fuzz-{number}' for number in itertools.count())
 
 

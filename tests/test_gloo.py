@@ -25,10 +25,6 @@ def _fail(rank):
     dist.barrier()
 
 
-def _sleep(rank):
-    time.sleep(60)
-
-
 def _die(rank):
     if rank == 1:
         os._exit(7)
@@ -37,7 +33,7 @@ def _die(rank):
 
 def _write_pid(rank, folder):
     Path(folder, str(rank)).write_text(str(os.getpid()))
-    time.sleep(60)
+    time.sleep(600)
 
 
 def test_results_come_in_the_order_of_ranks():
@@ -51,11 +47,6 @@ def test_failure_of_one_rank_is_raised_with_its_traceback():
         run_ranks(2, _fail)
 
 
-def test_timeout():
-    with pytest.raises(TimeoutError, match='still run'):
-        run_ranks(2, _sleep, timeout=1)
-
-
 def test_a_rank_that_dies_is_named():
     """Or its neighbour, whose collective breaks, with a traceback."""
     with pytest.raises(RuntimeError, match='rank 1 ended with exit code 7|rank 0 of 2 failed'):
@@ -64,7 +55,7 @@ def test_a_rank_that_dies_is_named():
 
 def test_ranks_that_are_late_are_ended(tmp_path):
     with pytest.raises(TimeoutError, match=r'ranks \[0, 1\] still run'):
-        run_ranks(2, _write_pid, str(tmp_path), timeout=3)
+        run_ranks(2, _write_pid, str(tmp_path), timeout=15)
     for rank in range(2):
         with pytest.raises(ProcessLookupError):
             os.kill(int((tmp_path / str(rank)).read_text()), 0)

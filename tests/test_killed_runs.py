@@ -137,13 +137,17 @@ def test_node_is_lost(tmp_path):
     same_weights(tmp_path / 'whole', folder)
 
 
+@pytest.mark.parametrize('told', ['process', 'group'])
 @pytest.mark.parametrize('ranks', [1, 2])
-def test_told_to_make_room(tmp_path, ranks):
-    """The launcher, or the process, gets SIGTERM: status 75, and how to go on."""
+def test_told_to_make_room(tmp_path, ranks, told):
+    """The launcher, or the process, gets SIGTERM, or all of its group, loaders too: status 75."""
     process = start(tmp_path, ranks)
     assert trains(tmp_path, process, set())
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(120) == 75, (tmp_path / 'output').read_text()[-2000:]
+    if told == 'group':
+        os.killpg(process.pid, signal.SIGTERM)
+    else:
+        process.send_signal(signal.SIGTERM)
+    assert process.wait(600) == 75, (tmp_path / 'output').read_text()[-2000:]
     said = (tmp_path / 'output').read_text()
     assert 'Traceback' not in said and 'SIGTERM: checkpoint ' in said
     script = 'tools/train.py' if ranks == 1 else 'tools/dist_train.sh'

@@ -66,7 +66,7 @@ def test_an_exception_keeps_its_traceback(script, what, status):
 
 def test_a_script_that_is_late_is_ended(script):
     with pytest.raises(subprocess.TimeoutExpired) as ended:
-        run_script(script, 'late', timeout=2)
+        run_script(script, 'late', timeout=10)
     assert ended.value.stderr == 'err\n'
 
 
@@ -92,7 +92,7 @@ def test_python_of_a_shell(script, tmp_path, line, status, output):
             stderr=subprocess.STDOUT,
             text=True,
             cwd=tmp_path,
-            timeout=60,
+            timeout=300,
         )
     assert (result.returncode, result.stdout) == (status, output)
     assert threading.active_count() < 20

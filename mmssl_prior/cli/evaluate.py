@@ -128,6 +128,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error('--batch-size and --image-size must be at least 1, --workers at least 0')
     if any(not 0 < factor < float('inf') for factor in args.lr_multipliers):
         parser.error('--lr-multipliers must be positive')
+    few, many = args.groups
+    if few > many + 1:
+        parser.error(f'--groups {few} {many}: a class could be few-shot and many-shot at once')
     return args
 
 

@@ -123,11 +123,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def _inline(texts: Sequence[str]) -> list[int]:
     """Counts on the command line, or of the file that it names."""
-    if len(texts) == 1 and not texts[0].replace(',', '').isdigit():
+    if len(texts) == 1 and not texts[0].replace(',', '').isdecimal():
         return read_counts(texts[0])
     words = ' '.join(texts).replace(',', ' ').split()
     for place, word in enumerate(words):
-        if not word.isdigit():
+        if not word.isdecimal():  # '²' is a digit
             raise UserError(
                 f'class counts: entry {place} (counted from 0) is {printable(word)!r}: expected '
                 'whole numbers, or one file (.txt, .csv, .json)'

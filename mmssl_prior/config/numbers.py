@@ -49,6 +49,7 @@ PLACES = (
     Place(r'^param_scheduler\.(\d+\.)?(end|T_max)$', float | None, 0, above=True),
     Place(r'^param_scheduler\.(\d+\.)?start_factor$', float, 0, above=True, most=1),
     Place(r'^param_scheduler\.(\d+\.)?end_factor$', float, 0, most=1),
+    Place(r'^param_scheduler\.(\d+\.)?(by_epoch|convert_to_iter_based)$', bool),
     Place(r'\.data_preprocessor\.mean(\.\d)?$', float | Sequence[float] | None),
     Place(r'\.data_preprocessor\.std(\.\d)?$', float | Sequence[float] | None, 0, above=True),
     Place(r'\.backbone\.arch\.(embed_dims|num_layers|num_heads|feedforward_channels)$', int, 1),

@@ -1,5 +1,6 @@
 """Writing encoders in the formats of other libraries."""
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -66,16 +67,26 @@ def write_encoder(encoder: EncoderWeights, path: str, format: str) -> Written:
         format: A key of ``FORMATS``.
 
     Raises:
-        UserError: If the encoder has no counterpart there, the file exists,
-            or a library that the format needs is not installed.
+        UserError: If the encoder has no counterpart there, the file exists or
+            cannot be written, or a library that the format needs is not installed.
     """
     if format not in FORMATS:
         raise UserError(f'format must be one of {", ".join(FORMATS)}, got {format!r}')
     place = Path(path).expanduser()
-    if place.exists() and not (place.is_dir() and not any(place.iterdir())):
-        raise UserError(f'{printable(place)} exists: name another, or remove it')
-    place.parent.mkdir(parents=True, exist_ok=True)
-    written = FORMATS[format](encoder, place)
+    try:
+        if place.exists() and not (place.is_dir() and not any(place.iterdir())):
+            raise UserError(f'{printable(place)} exists: name another, or remove it')
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(place.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        written = FORMATS[format](encoder, place)
+    except OSError as error:
+        if error.errno is None:  # transformers has a meaning of its own for these
+            raise
+        raise UserError(
+            f'{printable(place)} could not be written ({error.strerror}); name another place, or '
+            'make room'
+        ) from error
     if written.difference is not None and not written.difference <= TOLERANCE:
         raise RuntimeError(
             f'{place}: its features differ from those of {encoder.source} by '
@@ -98,8 +109,13 @@ def _meta(encoder: EncoderWeights, **more: str) -> dict[str, str]:
 def _save(content: dict[str, Any], place: Path) -> None:
     """Write a file that is there whole or not at all."""
     part = place.with_name(place.name + '.part')
-    torch.save(content, part)
-    os.replace(part, place)
+    try:
+        # A file of ours: torch's own say of a full disk what no one understands.
+        with open(part, 'wb') as file:
+            torch.save(content, file)
+        os.replace(part, place)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _contiguous(state: dict[str, Tensor]) -> dict[str, Tensor]:

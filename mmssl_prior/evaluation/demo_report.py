@@ -112,13 +112,14 @@ def demo_report(cfg: Config, work_dir: str | Path) -> dict[str, Any]:
     if usage is not None and log_prior is not None:
         pictures.append(work_dir / 'prototype_usage.png')
         plot_prototype_usage(pictures[1], usage, log_prior)
+        prior, order = log_prior.exp().sort(descending=True, stable=True)
         results['prototype_usage'] = dict(
             num_prototypes=len(log_prior),
             num_used=usage.num_used,
             effective_number=usage.effective_number,
             kl_to_prior=usage.kl_to_prior,
-            head_to_tail=_head_to_tail(usage.p_bar),
-            prior_head_to_tail=_head_to_tail(log_prior.exp()),
+            head_to_tail=_head_to_tail(usage.p_bar.cpu()[order]),
+            prior_head_to_tail=_head_to_tail(prior),
         )
     path = work_dir / 'results.json'
     path.write_text(json.dumps(results, indent=2) + '\n')
@@ -139,7 +140,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _head_to_tail(p: Tensor) -> float:
-    """Mass of the first eighth of the prototypes relative to that of the last."""
+    """Mass of the first eighth, by rank in the prior, relative to that of the last."""
     eighth = max(len(p) // 8, 1)
     return float(p[:eighth].sum() / p[-eighth:].sum())
 
@@ -224,7 +225,7 @@ def _usage(model: Any, train: DataLoader) -> tuple[PrototypeUsage | None, Tensor
     if model.head.needs_prior_counts:
         counts = assigned.require_labels('train_dataloader').bincount()
         model.head.fit_prior(counts[counts > 0].numpy())
-    log_prior = model.head.log_prior.detach().cpu()
+    log_prior = model.head.matched_log_prior.detach().cpu()
     return prototype_usage(assigned.features, log_prior), log_prior
 
 

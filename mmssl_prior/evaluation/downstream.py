@@ -16,7 +16,7 @@ from mmengine.device import get_device
 
 from ..errors import UserError, printable
 from .encoder import Encoder, build_encoder
-from .encoder_source import EncoderSource
+from .encoder_source import EncoderSource, named_apart
 from .one_task import FEATURES, PROTOCOLS, ConfigProbe, Evaluation, run_task
 from .report import FORMAT, markdown, summary
 from .result_files import (
@@ -203,17 +203,13 @@ def _named_apart(sources: Sequence[EncoderSource]) -> list[EncoderSource]:
     runs: dict[str, set[str]] = {}
     for source in once:
         runs.setdefault(source.group, set()).add(source.run)
-    named: dict[str, EncoderSource] = {}
+    grouped = []
     for source in once:
         group = source.group
         if len(runs[group]) > 1:
             group += f' [{hashlib.sha256(source.run.encode()).hexdigest()[:6]}]'
-        name, count = source.name, 1
-        while name in named:
-            count += 1
-            name = f'{source.name}-{count}'
-        named[name] = replace(source, name=name, group=group)
-    return list(named.values())
+        grouped.append(replace(source, group=group))
+    return named_apart(grouped)
 
 
 def _described(source: EncoderSource) -> dict[str, Any]:

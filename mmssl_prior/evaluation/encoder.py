@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from mmengine.logging import MMLogger
+from mmengine.model import BaseModel
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
@@ -22,7 +23,7 @@ __all__ = ['Encoder', 'build_encoder']
 SIZE = 224
 
 
-class Encoder(nn.Module):
+class Encoder(BaseModel):
     """Images to features (B, D): ``extract_feat`` of a model, pooled.
 
     * Methods of this package: what they evaluate (of MSN the target network).
@@ -51,9 +52,9 @@ class Encoder(nn.Module):
         size: int = SIZE,
         feature: str | None = None,
     ) -> None:
-        super().__init__()
+        # MMEngine's base, since a preprocessor follows to a GPU in no other one.
+        super().__init__(data_preprocessor)
         self.model = model
-        self.data_preprocessor = data_preprocessor
         self.size = size
         self.feature: str | None = None
         self.parts = _evaluated_parts(self)
@@ -138,11 +139,25 @@ def build_encoder(
         feature: As in :class:`Encoder`.
 
     Raises:
-        UserError: If the model cannot be built or a weight is missing or of
-            another shape; with names and shapes.
+        UserError: If the model cannot be built, takes no images of the size
+            that is given, or a weight is missing or of another shape; with
+            names and shapes.
     """
     build = _timm_encoder if source.timm else _configured_encoder
-    encoder = build(source, size, feature)
+    try:
+        encoder = build(source, size, feature)
+        if size is not None and not encoder.parts:
+            # Others have seen an image already.
+            with evaluation_mode(encoder), torch.no_grad():
+                encoder(torch.zeros(1, 3, size, size))
+    except (AssertionError, RuntimeError) as error:
+        if size is None:
+            raise
+        reason = str(error).split('\n')[0]
+        raise UserError(
+            f'{source.timm or source.path}: the encoder takes no images of {size} x {size} px '
+            f'({reason}): give another --image-size, or leave it out'
+        ) from error
     if source.path:
         state, parts = source.weights(), tuple(encoder.parts)
         check_complete(encoder.model, source.path, state, parts or ('timm_model',))

@@ -2,8 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from ..config import checkpoint_weights, literal_config, read_checkpoint, safe_reading
 from ..errors import UserError, printable
 
-__all__ = ['EncoderSource', 'literal_config', 'read_source']
+__all__ = ['EncoderSource', 'literal_config', 'named_apart', 'read_source']
 
 TIMM = 'timm:'
 #: What may differ between two seeds of one run: how it was started and watched, and where.
@@ -103,6 +103,18 @@ def read_source(spec: str, config: Config | None = None) -> EncoderSource:
         seed=seed if isinstance(seed, int) else None,
         run=_run(cfg),
     )
+
+
+def named_apart(sources: Iterable[EncoderSource]) -> list[EncoderSource]:
+    """The sources with one name each: ``run/epoch_3`` of another folder is ``run/epoch_3-2``."""
+    named: dict[str, EncoderSource] = {}
+    for source in sources:
+        name, count = source.name, 1
+        while name in named:
+            count += 1
+            name = f'{source.name}-{count}'
+        named[name] = replace(source, name=name)
+    return list(named.values())
 
 
 def _run(cfg: Config) -> str:

@@ -165,18 +165,19 @@ def plot_training_curves(
 def plot_prototype_usage(path: str | Path, usage: PrototypeUsage, log_prior: Tensor) -> None:
     """Usage of the prototypes against the prior, as a PNG.
 
-    Left by index, which is the prototype's rank in the prior; right each
-    sorted by itself, which shows the shape whatever the order.
+    Left by the prototype's rank in the prior; right each sorted by itself,
+    which shows the shape whatever the order.
 
     Args:
         path: File to write.
         usage: Of K prototypes.
-        log_prior: Logarithm of the prior, shape (K,).
+        log_prior: Logarithm of the prior in the order of the prototypes, shape (K,).
     """
     import matplotlib
 
-    prior = log_prior.double().exp().cpu()
-    p_bar, share = usage.p_bar.cpu(), usage.counts.double().cpu() / usage.counts.sum().cpu()
+    prior, ranked = log_prior.double().exp().cpu().sort(descending=True, stable=True)
+    p_bar, counts = usage.p_bar.cpu()[ranked], usage.counts.double().cpu()[ranked]
+    share = counts / counts.sum()
     ranks = range(1, len(prior) + 1)
     # Unused prototypes have no place on a logarithmic axis: they are drawn at its foot.
     foot = float(torch.cat([prior, p_bar[p_bar > 0], share[share > 0]]).min()) / 2

@@ -17,6 +17,9 @@ PRETRAINING, PROBE = 'pretraining', 'probe'
 #: MMPretrain's classes of the same data, whose labels mean the same.
 STOCK = {'ImageNet1K': 'ImageNet', 'CIFAR100Archive': 'CIFAR100', 'Places205CSV': 'Places205'}
 
+#: Wrappers that show images again; a class has no more of them for that.
+REPEATING = {'RepeatDataset', 'ClassBalancedDataset', 'SeededClassBalancedDataset'}
+
 
 class TrainingCounts(NamedTuple):
     """Images of each class, and where they were counted.
@@ -37,8 +40,8 @@ def training_counts(cfg: Config | None, task: Task, root: str, labels: Tensor) -
     """Images of each class in the training data of a config, if these are the task's.
 
     The dataset may be MMPretrain's of the same data, and may be wrapped, as a
-    long-tailed subset is. Otherwise the task's training split is counted, and
-    the reason said.
+    long-tailed subset is; images that a wrapper repeats count once. Otherwise
+    the task's training split is counted, and the reason said.
 
     Args:
         cfg: Config of the run; None for a model of timm.
@@ -58,7 +61,7 @@ def _pretraining(cfg: Config | None, task: Task, root: str) -> tuple[Tensor | No
     if cfg is None:
         return None, 'what a model of timm was trained on is not known'
     loader = cfg.to_dict().get('train_dataloader')
-    dataset_cfg = copy.deepcopy((loader or {}).get('dataset'))
+    dataset_cfg: Any = copy.deepcopy((loader or {}).get('dataset'))
     kinds = _kinds(dataset_cfg)
     if not kinds:
         return None, "the encoder's config names no training data"
@@ -71,9 +74,13 @@ def _pretraining(cfg: Config | None, task: Task, root: str) -> tuple[Tensor | No
         inner['data_root'] = root
     if _bare(inner['type']) == 'CIFAR100':
         inner['download'] = False
+    # Scenes were seen under one target, species perhaps as supercategories; the task's own counts
+    # the same images.
+    inner.pop('target', None)
     if 'target' in task.train:
-        # Scenes were seen under one target; another counts the same images.
         inner['target'] = task.train['target']
+    while _bare(dataset_cfg['type']) in REPEATING:
+        dataset_cfg = dataset_cfg['dataset']
     try:
         labels = dataset_labels(DATASETS.build(dataset_cfg))
     # Other people's classes, which raise what they like.

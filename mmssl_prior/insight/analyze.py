@@ -12,7 +12,7 @@ from mmengine.device import get_device
 from torch import Tensor
 
 from ..errors import UserError, printable
-from ..evaluation.encoder_source import EncoderSource
+from ..evaluation.encoder_source import EncoderSource, named_apart
 from ..evaluation.feature_store import FeatureStore
 from ..version import __version__
 from .analyzed_data import AnalyzedData, encoder_steps
@@ -28,7 +28,7 @@ from .shown import Settings, sample_shown
 
 __all__ = ['analyze']
 
-VERSION = 5  # of what is kept of finished models
+VERSION = 6  # of what is kept of finished models
 DIGITS = 6
 CHUNK = 1024
 
@@ -72,10 +72,11 @@ def analyze(
     settings = settings or Settings()
     layout = choose_layout(settings.layout)
     settings = replace(settings, layout=layout)
-    names = [source.name for source in sources]
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f'{name} is named twice: give each checkpoint once')
+    digests = [source.digest for source in sources]
+    for source in sources:
+        if digests.count(source.digest) > 1:
+            raise UserError(f'{source.name} is named twice: give each checkpoint once')
+    sources = named_apart(sources)
     most = max(settings.clusters or (1,))
     if most > len(data):
         raise UserError(f'k-means: {most} clusters of {len(data)} images; ask for fewer')

@@ -9,10 +9,9 @@ import torch
 from mmengine.config import Config
 from mmpretrain.registry import DATASETS
 
-from ..config import load_config
 from ..datasets.labels import dataset_labels
 from ..errors import UserError, printable
-from .image_source import SPLITS, dataset_of_split, labelled_folder
+from .image_source import SPLITS, folder_or_config
 
 __all__ = ['SPLITS', 'AnalyzedData', 'encoder_steps', 'open_data']
 
@@ -114,19 +113,13 @@ def open_data(
     if images is not None and images < 1:
         raise UserError(f'the number of images must be at least 1, got {images}')
     folder = Path(data).expanduser()
-    if folder.is_dir():
-        kind: dict[str, Any] = dict(type='ImageFolder', data_root=str(folder))
-        if labelled:
-            kind = labelled_folder(folder, 'leave --labelled out')
-        return AnalyzedData(printable(folder.resolve().name), kind, images, seed)
-    if labelled:
+    if labelled and not folder.is_dir():
         raise UserError(f'--labelled is for a folder, but --data {printable(data)} is none')
-    if folder.suffix not in ('.py', '.json', '.yaml', '.yml') and '::' not in data:
+    dataset_cfg = folder_or_config(data, split, labelled, 'leave --labelled out')
+    if dataset_cfg is None:
         raise UserError(f'--data {printable(data)} is neither a folder nor a config file')
-    cfg = load_config(data)
-    return AnalyzedData(
-        f'{Path(data).stem}, {split} split', dataset_of_split(cfg, split), images, seed
-    )
+    title = folder.resolve().name if folder.is_dir() else f'{folder.stem}, {split} split'
+    return AnalyzedData(printable(title), dataset_cfg, images, seed)
 
 
 def encoder_steps(cfg: Config | None, size: int) -> list[dict]:

@@ -3,7 +3,8 @@
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from mmengine.model import BaseModel
+from torch import Tensor
 
 from ..config.checkpoints import check_complete
 from ..evaluation.encoder import Encoder, build_encoder
@@ -14,7 +15,7 @@ __all__ = ['FEATURE', 'LOG_PROBS', 'AnalyzedModel', 'open_model']
 FEATURE, LOG_PROBS = 'feature', 'log_probs'
 
 
-class AnalyzedModel(nn.Module):
+class AnalyzedModel(BaseModel):
     """Images to features, and to log-predictions over prototypes where there are some.
 
     Args:
@@ -23,9 +24,9 @@ class AnalyzedModel(nn.Module):
     """
 
     def __init__(self, encoder: Encoder, source: EncoderSource) -> None:
-        super().__init__()
+        # As of the encoder: the preprocessor goes where the model goes.
+        super().__init__(encoder.data_preprocessor)
         self.encoder, self.source = encoder, source
-        self.data_preprocessor = encoder.data_preprocessor
 
     @property
     def has_prototypes(self) -> bool:
@@ -57,7 +58,7 @@ class AnalyzedModel(nn.Module):
         return {FEATURE: features, LOG_PROBS: log_probs}
 
     def log_prior(self, counts: np.ndarray | None) -> Tensor | None:
-        """The prior of the prototypes, float64 (K,).
+        """The prior in the order of the prototypes, float64 (K,).
 
         One that waits for the class counts of its training set gets those of
         the images at hand; without any it is unknown.
@@ -69,7 +70,7 @@ class AnalyzedModel(nn.Module):
             if counts is None:
                 return None
             self.head.fit_prior(counts[counts > 0])
-        return self.head.log_prior.double().cpu()
+        return self.head.matched_log_prior.double().cpu()
 
     def summary(self) -> dict[str, Any]:
         """What the checkpoint is, for people."""

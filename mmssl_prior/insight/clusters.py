@@ -1,5 +1,6 @@
 """Clusters of features, and how unequal their sizes are."""
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -55,13 +56,16 @@ def kmeans_clusters(
         [1, 2]
     """
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits
 
     rows = min(len(features), fit_rows)
     if not 1 <= k <= rows:
         raise UserError(f'k-means: {k} clusters of {rows} images; the number must be 1 to {rows}')
     sample = normalized_sample(features, fit_rows, seed).numpy()
-    with threadpool_limits(limits=1):
+    with threadpool_limits(limits=1), warnings.catch_warnings():
+        # Of fewer distinct rows than clusters, as a collapsed encoder has: the sizes show it.
+        warnings.simplefilter('ignore', ConvergenceWarning)
         fitted = KMeans(k, n_init=1, max_iter=ITERATIONS, random_state=seed).fit(sample)
     centres = torch.from_numpy(np.ascontiguousarray(fitted.cluster_centers_, np.float32))
     assignments, similarity = [], []

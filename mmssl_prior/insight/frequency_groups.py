@@ -100,7 +100,9 @@ def group_shares(table: np.ndarray, groups: FrequencyGroups) -> dict[str, dict[s
         >>> shares['head']['clusters'], shares['tail']['found']
         (1.0, 0.0)
     """
-    counts, kinds = table.sum(0), groups.of_class[: table.shape[1]]
+    counts = table.sum(0)
+    # None of a class's images may be among those of the table: they cannot be decoded.
+    kinds = np.where(counts > 0, groups.of_class[: table.shape[1]], -1)
     used = table[table.sum(1) > 0]
     majority = used.argmax(1)
     found = np.zeros(len(counts))

@@ -47,8 +47,8 @@ def draw_health(record: HealthRecord) -> np.ndarray:
 
 def _draw_usage(axis, record: HealthRecord, by_size: bool) -> None:
     assert record.usage is not None and record.log_prior is not None
-    prior = record.log_prior.double().exp().cpu()
-    p_bar, shares = record.usage.p_bar.cpu(), record.usage.shares.cpu()
+    prior, order = record.log_prior.double().exp().cpu().sort(descending=True, stable=True)
+    p_bar, shares = record.usage.p_bar.cpu()[order], record.usage.shares.cpu()[order]
     # Unused prototypes have no place on a logarithmic axis: they are drawn at its foot.
     foot = float(torch.cat([prior, p_bar[p_bar > 0], shares[shares > 0]]).min()) / 2
 
@@ -60,7 +60,7 @@ def _draw_usage(axis, record: HealthRecord, by_size: bool) -> None:
     axis.plot(ranks, values(p_bar), color=BLUE, marker='.', ms=3, lw=0, label='mean prediction')
     axis.plot(ranks, values(prior), color=ORANGE, label='prior')
     axis.set_yscale('log')
-    axis.set_xlabel('rank, each sorted' if by_size else 'prototype')
+    axis.set_xlabel('rank, each sorted' if by_size else 'prototype, in the order of the prior')
     axis.set_title('The same, sorted' if by_size else f'Usage, {record.usage.images} images')
     if not by_size:
         axis.legend(loc='lower left', frameon=True, framealpha=0.8)

@@ -13,16 +13,10 @@ from ..config import load_config
 from ..datasets.folder_scan import IMAGE_EXTENSIONS, scan_folder
 from ..errors import UserError, printable
 
-__all__ = [
-    'SPLITS',
-    'dataset_of_split',
-    'labelled_folder',
-    'named_dataset',
-    'steps_for',
-    'subsample',
-]
+__all__ = ['SPLITS', 'folder_or_config', 'named_dataset', 'steps_for', 'subsample']
 
 SPLITS = ('train', 'val', 'test')
+CONFIGS = ('.py', '.json', '.yaml', '.yml')
 
 
 def named_dataset(
@@ -40,16 +34,11 @@ def named_dataset(
     Raises:
         UserError: If there is no such thing, or it cannot be built.
     """
-    path = Path(spec).expanduser()
-    if path.is_dir():
-        cfg: dict[str, Any] = dict(type='ImageFolder', data_root=spec)
-        if labelled:
-            cfg = labelled_folder(path, 'tools/suggest_prior.py images takes it as it is')
-    elif path.suffix == '.py' or spec.startswith('mmssl_prior::'):
-        cfg = dataset_of_split(load_config(spec), 'train')
-    elif DATASETS.get(spec) is not None:
+    remedy = 'tools/suggest_prior.py images takes it as it is'
+    cfg = folder_or_config(spec, 'train', labelled, remedy)
+    if cfg is None and DATASETS.get(spec) is not None:
         cfg = dict(type=spec)
-    else:
+    if cfg is None:
         raise UserError(
             f'{printable(spec)}: neither a folder, a config (.py) nor the name of a dataset class'
         )
@@ -59,16 +48,30 @@ def named_dataset(
     return DATASETS.build(cfg)
 
 
-def labelled_folder(folder: Path, remedy: str) -> dict[str, Any]:
-    """The dataset of a folder whose subfolders are classes.
+def folder_or_config(spec: str, split: str, labelled: bool, remedy: str) -> dict[str, Any] | None:
+    """The dataset of a folder or of a config; None for anything else.
 
     Args:
-        folder: It exists.
-        remedy: What to do with a folder that has none.
+        spec: Of the command line.
+        split: 'train', 'val' or 'test', of a config.
+        labelled: Whether subfolders of a folder are classes.
+        remedy: What to do with a folder that should have some and has none.
 
     Raises:
-        UserError: If there are no subfolders, or no images in them.
+        UserError: If the config has no such data or joins several datasets,
+            or the folder has no subfolders with images.
     """
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        if labelled:
+            return _labelled_folder(path, remedy)
+        return dict(type='ImageFolder', data_root=str(path))
+    if path.suffix in CONFIGS or '::' in spec:
+        return _dataset_of_split(load_config(spec), split)
+    return None
+
+
+def _labelled_folder(folder: Path, remedy: str) -> dict[str, Any]:
     classes = [
         entry for entry in sorted(folder.iterdir()) if entry.is_dir() and entry.name[0] != '.'
     ]
@@ -95,16 +98,8 @@ def _check_names(kind: Any, arguments: Mapping[str, Any]) -> None:
             raise UserError(f'{kind.__name__} has no argument {name!r}')
 
 
-def dataset_of_split(cfg: Config, split: str) -> dict[str, Any]:
-    """The dataset of a split in a config, without wrappers and pipeline.
-
-    Args:
-        cfg: The config.
-        split: 'train', 'val' or 'test'.
-
-    Raises:
-        UserError: If the config has no such data or joins several datasets.
-    """
+def _dataset_of_split(cfg: Config, split: str) -> dict[str, Any]:
+    """The dataset of a split in a config, without wrappers and pipeline."""
     node: Any = (cfg.to_dict().get(f'{split}_dataloader') or {}).get('dataset')
     if not isinstance(node, Mapping):
         raise UserError(

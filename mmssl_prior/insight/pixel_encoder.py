@@ -2,14 +2,15 @@
 
 from typing import Any
 
+from mmengine.model import BaseModel
 from mmpretrain.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 __all__ = ['PixelEncoder']
 
 
-class PixelEncoder(nn.Module):
+class PixelEncoder(BaseModel):
     """Images to their pixels: averaged down to 16 x 16, of three channels, as one vector.
 
     A last resort. Distances of pixels are those of layout and colour; what is
@@ -24,12 +25,11 @@ class PixelEncoder(nn.Module):
     is_vit = False
 
     def __init__(self, side: int = 16, size: int = 64) -> None:
-        super().__init__()
-        self.side, self.size = side, size
         preprocessor: Any = dict(
             type='ClsDataPreprocessor', mean=[127.5] * 3, std=[127.5] * 3, to_rgb=True
         )
-        self.data_preprocessor = MODELS.build(preprocessor)
+        super().__init__(MODELS.build(preprocessor))
+        self.side, self.size = side, size
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Shape (B, 3, H, W) to (B, 3 side^2)."""

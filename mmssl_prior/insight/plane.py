@@ -17,6 +17,7 @@ __all__ = ['LAYOUTS', 'Plane', 'choose_layout', 'pca_plane', 'neighbour_plane']
 LAYOUTS = ('auto', 'pca', 'tsne', 'umap')
 WIDTH = 50  # of what the layouts of neighbours start from
 FEW = 10  # points, below which there are no neighbourhoods to show
+SPREAD = 1e-6  # of rows of length 1 in single precision, below which it is rounding
 
 
 class Plane(NamedTuple):
@@ -86,14 +87,18 @@ def neighbour_plane(features: Tensor, shown: Tensor, layout: str, seed: int = 0)
         seed: Of the layout.
 
     Returns:
-        None for fewer than ten points, which have no neighbourhoods.
+        None for fewer than ten points, or points of a collapsed encoder that
+        all lie in one place: they have no neighbourhoods.
     """
-    if len(shown) < FEW:
+    axes = min(WIDTH, features.shape[1], len(shown))
+    if len(shown) < FEW or axes < 2:
+        return None
+    rows = pca_plane(features, shown, axes).points.numpy()
+    if rows.std(0).max() < SPREAD:
+        # scikit-learn's t-SNE divides by the spread, and ends the process on what comes of it.
         return None
     from threadpoolctl import threadpool_limits
 
-    axes = min(WIDTH, features.shape[1], len(shown))
-    rows = pca_plane(features, shown, axes).points.numpy()
     with threadpool_limits(limits=1):
         if layout == 'umap':
             umap = importlib.import_module('umap')

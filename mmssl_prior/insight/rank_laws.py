@@ -121,7 +121,7 @@ def check_counts(counts: object, name: str = 'class counts') -> np.ndarray:
     """
     try:
         values = np.asarray(counts, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f'{name}: expected one number for each class ({error})') from error
     if values.ndim != 1:
         raise UserError(f'{name}: shape {values.shape}, expected one number for each class')

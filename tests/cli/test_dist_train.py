@@ -82,7 +82,7 @@ def processes_with(text):
     return found
 
 
-def wait_for(condition, seconds=120):
+def wait_for(condition, seconds=300):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f'not within {seconds} s'
@@ -110,7 +110,7 @@ def test_interrupt_leaves_one_hint_and_no_process(tmp_path):
         for _ in range(2):
             os.killpg(process.pid, signal.SIGINT)
             time.sleep(0.1)
-        _, text = process.communicate(timeout=60)
+        _, text = process.communicate(timeout=300)
     finally:
         if process.poll() is None:
             process.kill()
@@ -118,7 +118,7 @@ def test_interrupt_leaves_one_hint_and_no_process(tmp_path):
     hint = rf'interrupted; to continue: bash tools/dist_train\.sh {CONFIG} 2 --work-dir .* --resume'
     assert len(re.findall(hint, text)) == 1, text
     assert 'Traceback' not in text, text
-    wait_for(lambda: not processes_with(str(tmp_path)), 10)
+    wait_for(lambda: not processes_with(str(tmp_path)), 60)
 
 
 @pytest.mark.slow
@@ -127,11 +127,11 @@ def test_rank_that_dies_ends_the_job(tmp_path):
     options = ['custom_hooks.0.type=Fail', '+custom_hooks.0.rank=1', '+custom_hooks.0.after=2']
     started = time.monotonic()
     result = launch(CONFIG, 2, '--work-dir', tmp_path, '--cfg-options', *options)
-    assert time.monotonic() - started < 120
+    assert time.monotonic() - started < distributed.DEFAULT_TIMEOUT / 3
     assert result.returncode == 1
     assert 'ZeroDivisionError: a bug on one rank' in result.stderr
     assert re.search(r'rank \d (exited with status 1|was ended by SIG\w+); see', result.stderr)
-    wait_for(lambda: not processes_with(str(tmp_path)), 10)
+    wait_for(lambda: not processes_with(str(tmp_path)), 60)
 
 
 @pytest.mark.slow
@@ -157,7 +157,7 @@ def test_two_nodes_of_one_rank(tmp_path):
         for rank, hook in enumerate([write_rank(tmp_path)] * 2)
     ]
     for node in nodes:
-        _, text = node.communicate(timeout=240)
+        _, text = node.communicate(timeout=600)
         assert node.returncode == 0, text
     assert (tmp_path / 'rank0of2.txt').is_file() and (tmp_path / 'rank1of2.txt').is_file()
 

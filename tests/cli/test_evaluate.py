@@ -344,6 +344,12 @@ def test_wrong_arguments(run, arguments, message):
         raise UserError(said.err)
 
 
+def test_groups_that_overlap_are_refused_before_the_work(run, capsys):
+    with pytest.raises(SystemExit):
+        run('--tasks', 'digits', '--groups', '200', '20')
+    assert '--groups 200 20: a class could be few-shot and many-shot' in capsys.readouterr().err
+
+
 def test_a_checkpoint_of_which_nothing_fits(run, checkpoints, tmp_path):
     path = tmp_path / 'other' / 'epoch_3.pth'
     path.parent.mkdir()

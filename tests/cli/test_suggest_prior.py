@@ -127,9 +127,11 @@ def test_images_of_a_folder_by_a_model_of_timm(run, tmp_path):
     [
         (('counts', 'gone.txt'), 'gone.txt: no such file'),
         (('counts', '3', 'x'), "entry 1 (counted from 0) is 'x': expected whole numbers"),
+        (('counts', '²', '3'), "entry 0 (counted from 0) is '²': expected whole numbers"),
         (('counts', '3'), '1 classes have images'),
         (('labels', 'NoData'), 'neither a folder, a config (.py) nor the name of a dataset class'),
         (('labels', 'gone.py'), 'gone.py: no such file'),
+        (('labels', 'gone.json'), 'gone.json: no such file'),
         (('labels', 'empty'), 'no subfolders that could be classes: tools/suggest_prior.py images'),
         (('labels', 'hollow'), 'hollow: no image in its 1 subfolders (looked for .bmp'),
         (('counts', '3', '9' * 20), 'expected a whole number of images from 0 to 1e+12'),

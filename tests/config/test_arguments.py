@@ -17,6 +17,7 @@ from mmssl_prior.config import apply_overrides, check_arguments, load_config, pa
 from mmssl_prior.config.arguments import ENV_KEYS
 from mmssl_prior.config.signatures import accepted_arguments
 from mmssl_prior.errors import UserError
+from tests.smoke import CONFIGS, ROOT
 
 STOCK = Path(mmpretrain.__file__).parent / '.mim' / 'configs'
 
@@ -224,16 +225,9 @@ def test_variables_of_the_file_are_not_checked(model):
     check_arguments(config(model, note=dict(type='NoSuchClass')))
 
 
-OURS = Path(__file__).resolve().parents[2] / 'configs'
-
-
-@pytest.mark.parametrize(
-    'path',
-    [path for path in sorted(OURS.rglob('*.py')) if not {'_base_', 'studies'} & set(path.parts)],
-    ids=lambda path: path.stem,
-)
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: Path(path).stem)
 def test_own_configs(path):
-    check_arguments(load_config(path))
+    check_arguments(load_config(ROOT / path))
 
 
 def stock(path):

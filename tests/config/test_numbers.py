@@ -82,6 +82,8 @@ def test_sound(kind, arguments):
             r'0\.start_factor must be above 0 and at most 1',
         ),
         ('optim_wrapper', dict(optimizer=dict(lr=-1)), r'optimizer\.lr must be at least 0, got -1'),
+        # MMEngine looks whether it is true, and takes words for that.
+        ('param_scheduler', [{}, dict(by_epoch='')], r"1\.by_epoch must be True or False, got ''$"),
         (
             'optim_wrapper',
             dict(optimizer=dict(betas=(0.9, 1))),

@@ -460,3 +460,24 @@ def test_a_mistake_of_the_conversion_is_seen(encoder, tmp_path, monkeypatch):
     monkeypatch.setattr(timm_layout, 'TO', swapped)
     with pytest.raises(RuntimeError, match='features differ .* a mistake of the conversion'):
         write_encoder(encoder, str(tmp_path / 'w.pth'), 'timm')
+
+
+def test_place_that_cannot_be_written(encoder, tmp_path, monkeypatch):
+    """One line, and nothing half written stays."""
+    (tmp_path / 'file').write_text('mine')
+    for name, reason in (('file/x/w.pth', 'Not a directory'), ('n' * 300, 'File name too long')):
+        with pytest.raises(UserError, match=rf'could not be written \({reason}\); name another'):
+            write_encoder(encoder, str(tmp_path / name), 'mmpretrain')
+
+    def full(content, file):
+        file.write(b'half')
+        raise OSError(28, 'No space left on device')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, 'save', full)
+        with pytest.raises(UserError, match=r'w.pth could not be written \(No space left'):
+            write_encoder(encoder, str(tmp_path / 'w.pth'), 'mmpretrain')
+    monkeypatch.setattr('os.access', lambda *_: False)
+    with pytest.raises(UserError, match=r'w.ts could not be written \(Permission denied\)'):
+        write_encoder(encoder, str(tmp_path / 'w.ts'), 'torchscript')
+    assert [path.name for path in tmp_path.iterdir()] == ['file']

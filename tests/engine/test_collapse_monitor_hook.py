@@ -15,6 +15,7 @@ from mmssl_prior.cli.analyze_logs import main as analyze_logs
 from mmssl_prior.engine import CollapseMonitorHook
 from mmssl_prior.errors import UserError
 from mmssl_prior.evaluation.training_log import read_training_log, train_time
+from mmssl_prior.functional import power_law_prior
 from mmssl_prior.insight import find_failures, scalars
 from mmssl_prior.insight.health import FIRST, PATIENCE
 from mmssl_prior.models import MSN
@@ -182,6 +183,19 @@ def test_values_of_the_last_record(run):
     weight = torch.cat([trained, prototypes.flatten()]).norm()
     assert record.weight_norm == pytest.approx(float(weight), rel=1e-5)
     assert record.grad_norm > 0 and record.loss > 0 and record.images == BATCH
+
+
+def test_usage_is_compared_with_the_prior_that_is_in_force(tmp_path):
+    head = dict(matching='sorted', prior=dict(type='PowerLawPrior', exponent=1.0))
+    runner, hook = train(tmp_path, dict(interval=STEPS, figure_interval=0), head=head)
+    (record,) = hook.records
+    usage = runner.model.head.usage.tolist()
+    ranked = sorted(range(K), key=lambda k: -usage[k])
+    assert ranked != list(range(K))
+    prior = power_law_prior(K, 1.0)[[ranked.index(k) for k in range(K)]]
+    torch.testing.assert_close(record.log_prior.exp().double(), prior, rtol=1e-5, atol=1e-8)
+    p_bar = record.predictions.mass / BATCH
+    assert record.usage.kl == pytest.approx(float((p_bar * (p_bar / prior).log()).sum()), rel=1e-4)
 
 
 def test_epochs_images_and_window(tmp_path):

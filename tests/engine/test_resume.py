@@ -272,6 +272,52 @@ def test_disk_is_full(tmp_path, monkeypatch):
     ]
 
 
+class Scored(BaseLoop):
+    """A validation with the next of these scores."""
+
+    dataloader = [None]
+
+    def __init__(self, runner, scores):
+        self._runner, self.scores = runner, iter(scores)
+
+    def run(self):
+        score = next(self.scores)
+        self.runner.call_hook('after_val_epoch', metrics=dict(score=score, other=-score))
+
+
+@pytest.mark.parametrize('best', ['score', ['score', 'other']])
+def test_best_one_is_whole_before_the_other_is_deleted(tmp_path, monkeypatch, best):
+    """With a full disk in the last of three validations."""
+    runner = build(tmp_path, checkpoint=dict(save_best=best, rule='greater'))
+    runner._val_loop = Scored(runner, [1, 0, 2])
+    runner.model.val_step = None
+    save, seen = runner.save_checkpoint, []
+
+    def full(out_dir, filename, *args, **kwargs):
+        seen.append((filename, {path.name for path in tmp_path.glob('best_score*.pth')}))
+        save(out_dir, filename, *args, **kwargs)
+        if filename.endswith('best_score_epoch_3.pth'):
+            Path(out_dir, filename).write_bytes(b'half')
+            raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(runner, 'save_checkpoint', full)
+    with pytest.raises(UserError, match=r'best_score_epoch_3.pth could not be written \(No space'):
+        runner.train()
+    assert seen[-1] == ('.writing-best_score_epoch_3.pth', {'best_score_epoch_1.pth'})
+    assert [path.name for path in tmp_path.glob('*best_score*')] == ['best_score_epoch_1.pth']
+    others = {path.name for path in tmp_path.glob('best_other*')}
+    assert others == ({'best_other_epoch_2.pth'} if 'other' in best else set())
+    monkeypatch.setattr(runner, 'save_checkpoint', save)
+    resumed = build(tmp_path, checkpoint=dict(save_best=best, rule='greater'))
+    resumed._val_loop = Scored(resumed, [2])
+    resumed.model.val_step = None
+    resumed.train()
+    assert [path.name for path in tmp_path.glob('*best_score*')] == ['best_score_epoch_3.pth']
+    assert set(torch.load(tmp_path / 'best_score_epoch_3.pth', weights_only=False)) >= {
+        'state_dict'
+    }
+
+
 def test_refusals(tmp_path):
     with pytest.raises(UserError, match='minutes must be positive or None, got 0'):
         ResumableCheckpointHook(minutes=0)

@@ -147,7 +147,7 @@ def trained(tmp_path_factory):
     if policy is None or 'param_dtype_override_fn' not in inspect.signature(policy).parameters:
         pytest.skip('a torch that has all that ShardedRunner uses')
     folder = tmp_path_factory.mktemp('sharded')
-    return folder, run_ranks(RANKS, both, str(folder), timeout=300)
+    return folder, run_ranks(RANKS, both, str(folder), timeout=900)
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from mmssl_prior.config import load_config
 from mmssl_prior.errors import UserError
 from mmssl_prior.evaluation.encoder import build_encoder
 from mmssl_prior.evaluation.encoder_source import literal_config, read_source
+from mmssl_prior.evaluation.features import single_view
 from mmssl_prior.evaluation.identity import module_digest
 from tests.evaluation.checkpoints import (
     CLASSIFIER,
@@ -132,6 +133,30 @@ def test_models_of_timm(tmp_path):
     with torch.no_grad():
         hand = model.forward_head(model.forward_features(images), pre_logits=True)
         torch.testing.assert_close(build_encoder(source)(images), hand)
+
+
+@pytest.mark.parametrize('spec', ['msn', 'resnet', 'timm:test_vit'])
+def test_images_go_where_the_encoder_goes(tmp_path, spec):
+    """On the meta device, which every machine has, as on a GPU."""
+    for name, cfg in (('msn', MSN), ('resnet', RESNET)):
+        save_checkpoint(tmp_path / name / 'epoch_3.pth', cfg, data_preprocessor=PREPROCESSOR)
+    path = spec if ':' in spec else str(tmp_path / spec / 'epoch_3.pth')
+    encoder = build_encoder(read_source(path)).to('meta')
+    images = torch.zeros(2, 3, encoder.size, encoder.size, dtype=torch.uint8)
+    inputs = encoder.data_preprocessor(dict(inputs=images, data_samples=None), False)['inputs']
+    assert encoder(single_view(inputs, 'images')).device.type == 'meta'
+
+
+def test_a_size_that_an_encoder_does_not_take(tmp_path):
+    name = 'vit_tiny_patch16_224'
+    with pytest.raises(UserError, match=rf'^{name}: .* no images of 96 x 96 px \(.*--image-size'):
+        build_encoder(read_source(f'timm:{name}'), 96)
+    wrapped = dict(CLASSIFIER, backbone=dict(type='TIMMBackbone', model_name=name))
+    save_checkpoint(tmp_path / 'run' / 'epoch_3.pth', wrapped)
+    source = read_source(str(tmp_path / 'run' / 'epoch_3.pth'))
+    with pytest.raises(UserError, match=r'epoch_3.pth: .* no images of 96 x 96 px'):
+        build_encoder(source, 96)
+    assert build_encoder(source, 224).size == 224
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,19 @@ def test_usage_is_drawn_by_rank_and_sorted(tmp_path, figures):
     assert by_rank[1] == by_size[1] == pytest.approx([0.5, 0.3, 0.2])
 
 
+def test_the_order_of_the_prototypes_changes_no_picture(tmp_path, figures):
+    """As where the prior is matched to usage: places are ranks in the prior, not indices."""
+    p, order = torch.tensor([[0.2, 0.7, 0.1], [0.4, 0.5, 0.1]]).log(), [2, 0, 1]
+    for log_p, prior in ((p, PRIOR), (p[:, order], PRIOR[order])):
+        plot_prototype_usage(tmp_path / 'a.png', prototype_usage(log_p, prior), prior)
+    first, second = (
+        [shape.get_height() for axis in figure.axes for shape in axis.patches]
+        + [y for axis in figure.axes for line in axis.lines for y in line.get_ydata()]
+        for figure in figures
+    )
+    assert first == pytest.approx(second)
+
+
 def test_curves_of_runs_have_a_panel_for_each_key(tmp_path, figures):
     run, other = ([1, 2], [3.0, 4.0]), ([1], [2.0])
     plot_curves(tmp_path / 'x.png', dict(loss=dict(a=run, b=other), acc=dict(b=run)), 'step', 'T')

@@ -9,7 +9,7 @@ from mmengine.registry import init_default_scope
 
 from mmssl_prior.evaluation.tasks import TASKS
 from mmssl_prior.evaluation.training_counts import training_counts
-from tests.miniatures import make_imagenet
+from tests.miniatures import make_imagenet, make_inaturalist2018
 from tests.smoke import ROOT
 
 LABELS = torch.tensor([0, 0, 3])
@@ -39,30 +39,45 @@ def stock():
 
 
 @pytest.mark.parametrize(
-    ('cfg', 'times', 'named'),
+    ('cfg', 'named'),
     [
-        (stock(), 1, 'ImageNet'),
-        (config(type='mmpretrain.ImageNet', split='train'), 1, 'ImageNet'),
-        (config(type='ImageNet1K', data_root='gone'), 1, 'ImageNet1K'),
+        (stock(), 'ImageNet'),
+        (config(type='mmpretrain.ImageNet', split='train'), 'ImageNet'),
+        (config(type='ImageNet1K', data_root='gone'), 'ImageNet1K'),
         (
             config(type='RepeatDataset', times=3, dataset=dict(type='ImageNet1K')),
-            3,
             'RepeatDataset of ImageNet1K',
         ),
+        (
+            config(
+                type='SeededClassBalancedDataset',
+                oversample_thr=0.01,
+                dataset=dict(type='ImageNet1K'),
+            ),
+            'SeededClassBalancedDataset of ImageNet1K',
+        ),
     ],
-    ids=['stock config', 'scoped', 'ours', 'wrapped'],
+    ids=['stock config', 'scoped', 'ours', 'repeated', 'balanced'],
 )
-def test_what_the_encoder_was_trained_on(imagenet, cfg, times, named):
-    """MMPretrain's class of the same data, and data that have moved since."""
+def test_what_the_encoder_was_trained_on(imagenet, cfg, named):
+    """MMPretrain's class of the same data, and data that have moved since; no image twice."""
     root, doubled = imagenet
     before = cfg.to_dict()
     counts = training_counts(cfg, TASKS['imagenet'], str(root), LABELS)
-    expected = torch.full((1000,), times)
-    expected[doubled] = 2 * times
+    expected = torch.ones(1000, dtype=torch.int64)
+    expected[doubled] = 2
     assert torch.equal(counts.counts, expected)
     assert counts.source == 'pretraining'
     assert counts.reason == f'what the encoder was trained on ({named})'
     assert cfg.to_dict() == before
+
+
+def test_species_are_counted_though_the_encoder_saw_supercategories(tmp_path):
+    root = make_inaturalist2018(tmp_path / 'inat', ((0, 4), (7, 2), (8141, 1)))
+    cfg = config(type='INaturalist2018', target='supercategory')
+    counts = training_counts(cfg, TASKS['inat18'], str(root), LABELS)
+    assert counts.source == 'pretraining'
+    assert counts.counts[[0, 7, 8141]].tolist() == [4, 2, 1] and counts.counts.sum() == 7
 
 
 @pytest.mark.parametrize(

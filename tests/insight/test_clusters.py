@@ -156,6 +156,16 @@ def test_shares_of_groups_by_a_loop():
     assert sum(share['clusters'] for share in shares.values()) == pytest.approx(1)
 
 
+def test_a_class_whose_images_cannot_be_decoded_is_in_no_group():
+    # Three of the tail have been counted; of one of them no image has come through.
+    groups = frequency_groups(np.array([30, 2, 2, 4]), 5, 20)
+    shares = group_shares(np.array([[30, 0, 1, 0], [0, 2, 0, 0]]), groups)
+    assert shares['tail']['found'] == pytest.approx((1 + 0) / 2)
+    assert shares['tail']['classes'] == pytest.approx(2 / 3)
+    groups = frequency_groups(np.array([30, 1]), 5, 20)
+    assert group_shares(np.array([[30, 0]]), groups)['tail']['found'] is None
+
+
 def test_principal_components_are_those_of_scikit_learn():
     from sklearn.decomposition import PCA
 
@@ -173,6 +183,21 @@ def test_a_plane_of_neighbours_is_the_same_each_time():
     one, two = (neighbour_plane(features, torch.arange(40), 'tsne') for _ in range(2))
     assert torch.equal(one.points, two.points) and torch.isfinite(one.points).all()
     assert neighbour_plane(features, torch.arange(4), 'tsne') is None
+
+
+@pytest.mark.parametrize('layout', ['tsne', 'umap'])
+def test_a_collapsed_encoder_has_no_plane_of_neighbours(layout):
+    # Of which t-SNE would end the process.
+    assert neighbour_plane(torch.ones(40, 8), torch.arange(40), layout) is None
+    noise = 1e-8 * torch.randn(40, 8, generator=torch.Generator().manual_seed(0))
+    assert neighbour_plane(torch.ones(40, 8) + noise, torch.arange(40), layout) is None
+    assert neighbour_plane(torch.randn(40, 1), torch.arange(40), layout) is None
+
+
+def test_clusters_of_a_collapsed_encoder(recwarn):
+    found = kmeans_clusters(torch.ones(40, 8), 4)
+    assert found.assignments.unique().numel() == 1 and found.fitted_on == 40
+    assert not [str(warning.message) for warning in recwarn]
 
 
 def test_layouts(monkeypatch):

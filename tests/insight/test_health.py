@@ -177,6 +177,18 @@ def test_scalars_are_finite_numbers():
     assert set(scalars(bare)) == {'health/images', 'health/weight_norm'}
 
 
+def test_the_order_of_the_prototypes_changes_no_picture():
+    """As where the prior is matched to usage: places are ranks in the prior, not indices."""
+    order = torch.randperm(K, generator=torch.Generator().manual_seed(0))
+    (record,) = history(count=1)
+    (other,) = history(
+        make=lambda i: healthy(i) | dict(log_p=healthy(i)['log_p'][:, order]),
+        count=1,
+        prior=PRIOR[order],
+    )
+    assert np.array_equal(draw_health(record), draw_health(other))
+
+
 def test_a_picture_with_and_without_prototypes():
     (record,) = history(count=1)
     (features,) = history(make=lambda i: dict(features=draw(N, D)), count=1)

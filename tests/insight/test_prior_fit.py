@@ -109,6 +109,7 @@ def test_order_and_seed_decide_nothing_and_everything():
         ([3, 0, 0], '1 classes have images; .* at least 2'),
         ([[3, 4]], r'shape \(1, 2\), expected one number for each class'),
         (['a'], 'expected one number for each class'),
+        ([10**400, 1], 'expected one number for each class .*too large'),
     ],
 )
 def test_what_are_no_counts(counts, message):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -233,6 +234,31 @@ def test_a_checkpoint_twice(made):
     _, sources, data, _, _ = made
     with pytest.raises(UserError, match=r'pmsn/epoch_3 is named twice'):
         analyze([sources[0]] * 2, data, made[0] / 'twice', SETTINGS)
+
+
+def test_checkpoints_of_one_name_in_two_places(made, tmp_path):
+    _, sources, data, _, _ = made
+    # As exp/a/run/epoch_3.pth and exp/b/run/epoch_3.pth have it.
+    namesakes = [replace(source, name='run/epoch_3') for source in sources]
+    found = analyze(namesakes, data, tmp_path, SETTINGS, 32, workers=0)
+    assert [model['name'] for model in found['models']] == ['run/epoch_3', 'run/epoch_3-2']
+    assert [model['method'] for model in found['models']] == ['MSN', 'ImageClassifier']
+
+
+def test_a_collapsed_model_beside_another(made, tmp_path):
+    _, sources, data, _, _ = made
+    content = torch.load(sources[0].path, weights_only=False)
+    for name in ('target_backbone.ln1.weight', 'target_backbone.ln1.bias'):
+        content['state_dict'][name].fill_(name.endswith('bias'))
+    (tmp_path / 'collapsed').mkdir()
+    torch.save(content, tmp_path / 'collapsed' / 'epoch_3.pth')
+    collapsed = read_source(str(tmp_path / 'collapsed' / 'epoch_3.pth'))
+    found = analyze([collapsed, sources[1]], data, tmp_path / 'out', SETTINGS, 32, workers=0)
+    assert 'nearly the same features' in found['models'][0]['remarks'][0]['text']
+    # Which has no neighbourhoods to lay out; the other one's are drawn all the same.
+    assert [list(model['planes']) for model in found['models']] == [['pca'], ['pca', 'tsne']]
+    assert (tmp_path / 'out' / 'figures' / 'plane_tsne.png').is_file()
+    assert 'NaN' not in (tmp_path / 'out' / 'results.json').read_text()
 
 
 HEALTHY = dict(

@@ -28,7 +28,8 @@ def all_cases(rank, world_size):
         'reductions': reductions(rank, world_size),
         'no rows': rank_without_rows(rank, world_size),
         'balance': balance(rank, world_size),
-        'communication': communication(),
+        **{('communication', m): communication(m) for m in ('fixed', 'sorted')},
+        'sorted': sorted_steps(*split_views(rank, world_size)),
         **{('head', m): head_step(rank, world_size, m) for m in MARGINALS},
         **{
             ('batch norm', images): batch_norm_step(rank, world_size, images)
@@ -73,7 +74,7 @@ def reductions(rank, world_size):
     return [o.detach() for o in outputs], x.grad
 
 
-def communication():
+def communication(matching):
     """Elements that this rank sends in each collective of a step of the head, forward; backward."""
     sent: list[int] = []
     originals = torch.distributed.all_reduce, torch.distributed.all_gather
@@ -88,7 +89,7 @@ def communication():
 
     torch.distributed.all_reduce, torch.distributed.all_gather = all_reduce, all_gather
     try:
-        head = PMSNHead(num_prototypes=50, embed_dim=4)
+        head = PMSNHead(num_prototypes=50, embed_dim=4, matching=matching)
         losses = head.loss(rows(0, 3, 6, 4).float().requires_grad_(), rows(1, 6, 4).float())
         forward = len(sent)
         (losses['loss_ce'] + losses['loss_prior']).backward()
@@ -97,9 +98,10 @@ def communication():
     return sent[:forward], sent[forward:]
 
 
-def test_the_head_sends_no_more_than_the_prototypes(ranks):
+@pytest.mark.parametrize('matching', ['fixed', 'sorted'])
+def test_the_head_sends_no_more_than_the_prototypes(ranks, matching):
     """K for each iteration of Sinkhorn, for p_bar and for its gradient; the rest are scalars."""
-    for forward, backward in ranks['communication']:
+    for forward, backward in ranks['communication', matching]:
         assert forward == [50, 50, 50, 2, 51, 50, 2]  # Sinkhorn, mean, p_bar, two diagnostics
         assert sorted(backward) == [2, 51]
 
@@ -147,11 +149,10 @@ def test_sinkhorn_balances_the_global_batch(ranks):
     assert float((local.exp() - q[:3].exp()).abs().max()) > 1e-2, 'the test sees local sums'
 
 
-def make_head(marginal):
+def make_head(marginal, **kwargs):
     torch.manual_seed(3)
-    return PMSNHead(
-        6, 5, prior=dict(type='PowerLawPrior', exponent=1.0), sinkhorn=dict(marginal=marginal)
-    ).double()
+    prior = dict(type='PowerLawPrior', exponent=1.0)
+    return PMSNHead(6, 5, prior=prior, sinkhorn=dict(marginal=marginal), **kwargs).double()
 
 
 def head_step(rank, world_size, marginal):
@@ -175,6 +176,40 @@ def test_head_on_ranks_equals_one_process(ranks, marginal):
             torch.testing.assert_close(value, expected[name].detach(), msg=name)
         torch.testing.assert_close(grads[0], head.prototypes.grad)
     torch.testing.assert_close(torch.cat([g for _, _, g in results], 1), anchors.grad)
+
+
+def split_views(rank, world_size):
+    return rows(2, 2, 8, 5).split(SPLITS[world_size], 1)[rank], share(
+        rows(4, 8, 5), world_size, rank
+    )
+
+
+def sorted_steps(anchors, target):
+    """Losses, gradient and usage of two steps, the second in the order that the first made."""
+    head = make_head('prior', matching='sorted')
+    steps = []
+    for _ in range(2):
+        losses = head.loss(anchors, target)
+        (grad,) = torch.autograd.grad(losses['loss_ce'] + losses['loss_prior'], head.prototypes)
+        steps.append(({k: v.detach() for k, v in losses.items()}, grad, head.usage.clone()))
+    return steps
+
+
+def test_usage_that_sorts_the_prior_is_that_of_the_global_batch(ranks):
+    expected = sorted_steps(rows(2, 2, 8, 5), rows(4, 8, 5))
+    assert float(expected[1][0]['prior_kl']) < float(expected[0][0]['prior_kl']) - 1e-3
+    for step, (losses, grad, usage) in enumerate(expected):
+        results = [steps[step] for steps in ranks['sorted']]
+        for of_rank, _, usage_of_rank in results:
+            for name, value in losses.items():
+                torch.testing.assert_close(of_rank[name], value, msg=name)
+            torch.testing.assert_close(usage_of_rank, usage)
+            # To the bit, or a tie could be broken in two ways.
+            assert torch.equal(usage_of_rank, results[0][2])
+        mean = torch.stack([grad_of_rank for _, grad_of_rank, _ in results]).mean(0)
+        torch.testing.assert_close(mean, grad)
+    local = sorted_steps(*split_views(0, 2))
+    assert not torch.allclose(local[0][2], expected[0][2]), 'the test sees local usage'
 
 
 def make_net():

@@ -154,12 +154,13 @@ class CollapseMonitorHook(Hook):
         prototypes = {}
         if log_probs is not None:
             head = model.head
+            log_prior = head.matched_log_prior
             predictions = sum_predictions(log_probs)
             prototypes = dict(
                 predictions=predictions,
-                usage=measure_usage(self._window(predictions), head.log_prior),
+                usage=measure_usage(self._window(predictions), log_prior),
                 prototypes=measure_prototypes(whole_tensor(head.prototypes), head.temperature),
-                log_prior=head.log_prior,
+                log_prior=log_prior,
             )
         return HealthRecord(
             iteration=runner.iter + 1,

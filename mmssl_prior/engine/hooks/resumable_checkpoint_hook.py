@@ -1,7 +1,9 @@
-import os
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from ...errors import Preempted, UserError
 from ...functional import DelayedMaximum
 from ..loops import ResumableTrainLoop
 from ..run_state import generator_states, versions
+from ..whole_files import publish, replace
 
 __all__ = ['ResumableCheckpointHook']
 
@@ -22,6 +25,7 @@ SIGNALS = ('SIGTERM', 'SIGUSR1')
 WRITING = '.writing-'
 LATEST = 'last_checkpoint'
 RECENT = 'recent_checkpoints'  # in the checkpoint's message hub
+BEST = 'best_ckpt_path'  # MMEngine's attribute
 KEPT_WITHIN_EPOCHS = 2
 
 
@@ -39,7 +43,7 @@ class ResumableCheckpointHook(CheckpointHook):
 
     A checkpoint is written to a temporary file, flushed to the disk and then
     renamed; older ones are deleted after that. A file of one of these names
-    is therefore whole. (MMEngine itself writes those of ``save_best``.)
+    is therefore whole, and so are those of ``save_best``.
 
     At SIGTERM or SIGUSR1 (a preemption) the iteration is finished, a
     checkpoint written, and the process ends with status 75 once all ranks
@@ -249,12 +253,12 @@ class ResumableCheckpointHook(CheckpointHook):
         start = time.monotonic()
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
-        written = f'{WRITING}{name}' if self._is_local else name
         try:
-            runner.save_checkpoint(
+            self._put(
+                runner.save_checkpoint,
                 self.out_dir,
-                written,
-                self.file_client_args,
+                name,
+                file_client_args=self.file_client_args,
                 save_optimizer=self.save_optimizer,
                 save_param_scheduler=self.save_param_scheduler,
                 meta=meta,
@@ -263,16 +267,8 @@ class ResumableCheckpointHook(CheckpointHook):
                 **self.args,
             )
             if dist.is_main_process():
-                if self._is_local:
-                    _publish(Path(self.out_dir, written), Path(self.out_dir, name))
-                _replace(Path(runner.work_dir, LATEST), self.last_ckpt)
-        except OSError as error:
-            if self._is_local:
-                Path(self.out_dir, written).unlink(missing_ok=True)
-            raise UserError(
-                f'checkpoint {self.last_ckpt} could not be written ({error.strerror or error}); '
-                'those before it are whole: make room, then go on with --resume'
-            ) from error
+                with _disk_explained(self.last_ckpt):
+                    replace(Path(runner.work_dir, LATEST), WRITING, self.last_ckpt)
         finally:
             self._state = None
         took, since = time.monotonic() - start, time.monotonic() - self._written_at
@@ -281,6 +277,43 @@ class ResumableCheckpointHook(CheckpointHook):
             f'Checkpoint {name} took {took:.2g} s, {took / max(since, 1e-9):.1%} of the time since '
             'the one before'
         )
+
+    def _put(self, save: Callable, out_dir: str, filename: str, **kwargs: Any) -> None:
+        """``save(out_dir, filename, ...)`` to a file that is there whole or not at all."""
+        if filename.startswith(WRITING):  # asked for by another of these
+            save(out_dir, filename, **kwargs)
+            return
+        path = self.file_backend.join_path(out_dir, filename)
+        written = f'{WRITING}{filename}' if self._is_local else filename
+        try:
+            with _disk_explained(path):
+                save(out_dir, written, **kwargs)
+                if self._is_local and dist.is_main_process():
+                    publish(Path(out_dir, written), Path(path))
+        except UserError:
+            if self._is_local:
+                Path(out_dir, written).unlink(missing_ok=True)
+            raise
+
+    def _save_best_checkpoint(self, runner, metrics) -> None:
+        """MMEngine's, but for the order: written whole first, then the one before deleted."""
+        if not self.save_best:
+            return
+        several = len(self.key_indicators) > 1
+        paths: Any = self.best_ckpt_path_dict if several else vars(self)
+        before = {name: paths[name] for name in (paths if several else [BEST])}
+        paths.update(dict.fromkeys(before))  # so that nothing is deleted
+        save = runner.save_checkpoint
+        runner.save_checkpoint = partial(self._put, save)
+        try:
+            super()._save_best_checkpoint(runner, metrics)
+        finally:
+            runner.save_checkpoint = save
+        for name, path in before.items():
+            if paths[name] is None:
+                paths[name] = path
+            elif path not in (None, paths[name]) and dist.is_main_process():
+                self._remove(Path(path).name)
 
     def _forget(self, runner, keep: int) -> None:
         """Deletes checkpoints within epochs that are not among the last writings."""
@@ -298,34 +331,12 @@ class ResumableCheckpointHook(CheckpointHook):
             self.file_backend.remove(path)
 
 
-def _publish(written: Path, name: Path) -> None:
-    """Flush a file to the disk and give it its name."""
-    with open(written, 'rb') as file:
-        os.fsync(file.fileno())
-    os.replace(written, name)
-    _flush_folder(name.parent)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Replace a small file as a whole."""
-    part = path.with_name(f'{WRITING}{path.name}')
-    with open(part, 'w', encoding='utf-8') as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
-    _flush_folder(path.parent)
-
-
-def _flush_folder(folder: Path) -> None:
-    # The new name is on the disk only when the folder is. Some file systems cannot flush one.
+@contextmanager
+def _disk_explained(path: str | Path) -> Iterator[None]:
     try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        pass
-    finally:
-        os.close(descriptor)
+        yield
+    except OSError as error:
+        raise UserError(
+            f'checkpoint {path} could not be written ({error.strerror or error}); '
+            'those before it are whole: make room, then go on with --resume'
+        ) from error

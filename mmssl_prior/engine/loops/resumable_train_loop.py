@@ -15,6 +15,7 @@ from ..faults import faults_explained
 from ..local_batch_size import local_batch_size
 from ..run_state import seed_generators, set_generator_states
 from ..schedulers import WarmupCosineParamScheduler
+from ..steadfast_workers import outlive_preemptions
 
 __all__ = ['ResumableTrainLoop']
 
@@ -83,6 +84,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 "default_hooks.checkpoint.type='CheckpointHook'"
             )
         super().__init__(runner, dataloader, max_epochs, val_begin, val_interval, dynamic_intervals)
+        outlive_preemptions(self.dataloader)
         batches = dist.all_gather_object(len(self.dataloader))
         if len(set(batches)) > 1:
             # The ranks with more would wait for the others for ever.

@@ -55,7 +55,7 @@ def write_figures(results: Mapping[str, Any], data: AnalyzedData, folder: Path) 
         if counts and results['data']['parted']:
             _panels(folder / 'groups.png', models, _groups)
         classes = results['data']['classes']
-        for layout in models[0]['planes']:
+        for layout in dict.fromkeys(name for model in models for name in model['planes']):
             _panels(
                 folder / f'plane_{layout}.png',
                 models,
@@ -121,11 +121,16 @@ def _usage(axis: Any, model: Mapping[str, Any]) -> None:
         axis.text(0.5, 0.5, 'no prototypes', ha='center', transform=axis.transAxes)
         return
     ranks = np.arange(1, usage['number'] + 1)
-    shares = np.array(usage['counts']) / model['features']['images']
+    # Unknown, it is taken as uniform.
+    prior = np.array(usage['prior'] or np.ones(len(ranks)))
+    order = np.argsort(-prior, kind='stable')
+    shares = np.array(usage['counts'])[order] / model['features']['images']
     axis.bar(ranks, shares, width=0.8, color='#c5daf0', label='first choice of images')
-    axis.plot(ranks, usage['p_bar'], '.', color=BLUE, ms=5, label='mean prediction')
+    axis.plot(
+        ranks, np.array(usage['p_bar'])[order], '.', color=BLUE, ms=5, label='mean prediction'
+    )
     if usage['prior']:
-        axis.plot(ranks, usage['prior'], color=ORANGE, lw=2.2, label='prior')
+        axis.plot(ranks, prior[order], color=ORANGE, lw=2.2, label='prior')
     axis.set_xlabel('prototype, in the order of the prior')
     axis.set_ylabel('share of the images')
     axis.legend(loc='best')

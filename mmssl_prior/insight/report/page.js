@@ -46,7 +46,9 @@ function usage() {
   const redraw = () => holder.replaceChildren(cards((model) => {
     const p = model.prototypes;
     if (!p) return h('p', { class: 'facts' }, 'This model has no prototypes.');
-    const order = (x) => (sorted ? [...x].sort((a, b) => b - a) : x);
+    const ranked = p.p_bar.map((_, i) => i);
+    if (p.prior) ranked.sort((a, b) => p.prior[b] - p.prior[a]);
+    const order = (x) => (sorted ? [...x].sort((a, b) => b - a) : ranked.map((i) => x[i]));
     const xs = p.p_bar.map((_, i) => i + 1);
     const lines = [
       { name: 'first choice of images', kind: log ? 'dots' : 'bars', big: true, color: log ? COLOR.first : COLOR.bars, xs, ys: order(p.counts.map((c) => c / model.features.images)) },
@@ -55,7 +57,7 @@ function usage() {
     if (p.prior) lines.push({ name: 'prior', kind: 'line', color: COLOR.prior, xs, ys: order(p.prior), width: 2.6 });
     return h('figure', {}, legend(lines), chart(lines, {
       x: sorted ? 'place, each curve sorted by itself' : 'prototype, in the order of the prior', y: 'share of the images', log, low: log ? low / 1.5 : 0, high: high * (log ? 1.3 : 1.08),
-      xlow: 0.5, xhigh: p.number + 0.5, at: whole, value: (v) => percent(v), xs: (x) => `${sorted ? 'place' : 'prototype'} ${x}`, 
+      xlow: 0.5, xhigh: p.number + 0.5, at: whole, value: (v) => percent(v), xs: (x) => (sorted ? `place ${x}` : `prototype ${ranked[x - 1] + 1}`),
       label: `Usage of ${p.number} prototypes by ${model.name}. ${p.used} are used; effective number ${p.effective.toFixed(1)}.`,
     }), h('figcaption', {}, `Effective number ${p.effective.toFixed(1)} of ${p.number}. `,
       p.kl === null ? 'The prior waits for class counts, which these images do not have.' : `Divergence from the prior KL ${p.kl.toFixed(3)} nats, total variation ${percent(p.total_variation)}.`,

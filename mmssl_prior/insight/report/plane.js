@@ -112,7 +112,8 @@ function plane(model, index) {
 
 function planeControls() {
   const names = { pca: 'PCA', tsne: 't-SNE', umap: 'UMAP' };
-  const layouts = Object.keys(R.models[0].planes);
+  // One that collapsed has none but PCA.
+  const layouts = [...new Set(R.models.flatMap((model) => Object.keys(model.planes)))];
   const colours = [];
   if (classes) colours.push(['group', 'head, medium, tail']);
   else colours.push(['plain', 'one colour']);

@@ -100,6 +100,11 @@ class PrototypeHead(BaseModule):
             return self.prior(self.num_prototypes)  # raises, and says what is missing
         return self.log_prior
 
+    @property
+    def matched_log_prior(self) -> Tensor:
+        """Logarithm of the prior that is in force now, in the order of the prototypes, (K,)."""
+        return self._prior_or_raise()
+
     @torch.no_grad()
     def reset_prototypes(self) -> None:
         bound = self.prototypes.shape[1] ** -0.5

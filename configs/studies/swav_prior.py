@@ -1,0 +1,35 @@
+"""SwAV with a prior as Sinkhorn's marginal: does the effect carry over?
+
+python tools/study.py configs/studies/swav_prior.py
+"""
+
+_base_ = ['../_base_/studies/small.py', '../_base_/studies/methods.py']
+
+title = 'SwAV with a prior'
+question = 'Does a prior do to SwAV what it does to PMSN?'
+
+factors = dict(
+    data={
+        '0': dict(options={'+train_dataloader.dataset.exponent': 0.0}),
+        '1': dict(options={'+train_dataloader.dataset.exponent': 1.0}),
+    },
+    prior={
+        '0': dict(),
+        '0.25': dict(
+            options={
+                'model.head.prior.type': 'PowerLawPrior',
+                '+model.head.prior.exponent': 0.25,
+            }
+        ),
+        '1': dict(
+            options={
+                'model.head.prior.type': 'PowerLawPrior',
+                '+model.head.prior.exponent': 1.0,
+            }
+        ),
+    },
+)
+grids = [
+    dict(levels=dict(method=['swav'], data=['0', '1'], prior=['0', '0.25', '1']), seeds=3),
+]
+contrasts = [dict(title='Exponent of the prior of SwAV', factor='prior', baseline='0')]
