@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import Preempted, printable
+from ..evaluation.tasks import select_tasks
 from .cells import Cell, Run
 from .pool import Pool
 from .rows import Row, add_rows, by_run, is_stale
 from .study import Study
 from .work import BUSY, LOG, Job, Tools, read_row, work
 
-__all__ = ['Outcome', 'Progress', 'collect', 'execute', 'progress']
+__all__ = ['PRELOADED_TASKS', 'Outcome', 'Progress', 'collect', 'execute', 'progress']
+
+#: Variable that tells the processes' server which tasks there will be.
+PRELOADED_TASKS = 'MMSSL_PRIOR_PRELOADED_TASKS'
 
 
 class Progress(NamedTuple):
@@ -82,7 +86,8 @@ def execute(
         results: Table of rows; None leaves them in the runs' folders.
         say: Is told the progress.
     """
-    pool = Pool(slots, preload)
+    names = ' '.join(task.name for task in select_tasks(study.evaluation['tasks']))
+    pool = Pool(slots, preload, {PRELOADED_TASKS: names})
     report = _Report(_names(cells), len(runs), results, say)
 
     def target(job: Job, slot: Mapping[str, str]) -> tuple:

@@ -27,10 +27,17 @@ class Pool:
         slots: Variables of the environment of each slot, such as the number
             of a GPU.
         preload: Modules that the server imports.
+        variables: Of the server's environment while it does.
     """
 
-    def __init__(self, slots: Sequence[Mapping[str, str]], preload: Sequence[str]) -> None:
+    def __init__(
+        self,
+        slots: Sequence[Mapping[str, str]],
+        preload: Sequence[str],
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self.slots, self.preload = list(slots), list(preload)
+        self.variables = dict(variables or {})
         self.stopped = ''
         self._running: dict[Any, tuple[BaseProcess, Any, int]] = {}
         self._told: set[int | None] = set()
@@ -52,7 +59,7 @@ class Pool:
         waiting, free = list(jobs), list(range(len(self.slots)))
         if not waiting:
             return
-        context = _context(self.preload)
+        context = _context(self.preload, self.variables)
         with self._signals():
             while (waiting and not self.stopped) or self._running:
                 while waiting and free and not self.stopped:
@@ -95,13 +102,13 @@ class Pool:
                 process.terminate()
 
 
-def _context(preload: Sequence[str]) -> Any:
+def _context(preload: Sequence[str], variables: Mapping[str, str]) -> Any:
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(list(preload))
     before = dict(os.environ)
     # A fork has no threads but the one that forks; nor a driver that was initialised before.
     os.environ.setdefault('OMP_NUM_THREADS', '1')
-    os.environ['PYTORCH_NVML_BASED_CUDA_CHECK'] = '1'
+    os.environ.update(variables, PYTORCH_NVML_BASED_CUDA_CHECK='1')
     try:
         forkserver.ensure_running()
     finally:

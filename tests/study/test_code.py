@@ -12,7 +12,7 @@ from mmengine.registry import Registry
 from mmssl_prior.cli import train
 from mmssl_prior.config import load_config
 from mmssl_prior.study.code import CodeTree, file_digest, package_code
-from mmssl_prior.study.identity import TRAINING_ROOMS, _names
+from mmssl_prior.study.identity import TRAINING_ROOMS, _names, trained_digest
 from tests.study.tiny import write_study
 
 FILES = {
@@ -138,3 +138,23 @@ def test_code_of_a_config_of_the_users(tmp_path, monkeypatch):
 def test_names_of_a_config():
     values = Config(dict(model=dict(type='mmpretrain.MSN', parts=[dict(type=inspect.Parameter)])))
     assert {'MSN', 'Parameter'} <= set(_names(values.to_dict()))
+
+
+def test_a_module_of_this_package_that_a_config_imports_counts():
+    """Its class lies in none of the four rooms; what it builds on counts as well."""
+    head = dict(model=dict(type='MistakenPMSNHead'))
+    imports = ['mmssl_prior', 'mmssl_prior.study.mistakes']
+    digests, asked = [], []
+
+    class Watched(CodeTree):
+        def digest(self, modules):
+            asked.append(set(modules))
+            return super().digest(modules)
+
+    tree = Watched(package_code().root)
+    for names in (imports[:1], imports):
+        cfg = Config(dict(head, custom_imports=dict(imports=names)))
+        digests.append(trained_digest(cfg, {}, None, tree))
+    assert digests[0] != digests[1]
+    assert 'mmssl_prior.study.mistakes' in asked[1] - asked[0]
+    assert 'mmssl_prior.models.heads.pmsn_head' in asked[1]
