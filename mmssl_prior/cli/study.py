@@ -70,7 +70,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '--task',
         type=int,
         metavar='I',
-        help="one run, by its place in the whole study from 0; its row stays in the run's folder "
+        help="one run, by its place from 0 in the study or --only; its row stays in its folder "
         f'until a call without --task collects it (default: ${TASK})',
     )
     parser.add_argument(
@@ -129,8 +129,16 @@ def _one_task(args: argparse.Namespace, runs: Sequence[Run]) -> list[Run]:
 
 
 def _places(runs: Sequence[Run], missing: Sequence[Run]) -> str:
+    """Places of the missing runs, neighbours as a range: ``0-3,7``."""
     keys = {run.evaluated for run in missing}
-    return ','.join(str(place) for place, run in enumerate(runs) if run.evaluated in keys)
+    ranges: list[list[int]] = []
+    for place, run in enumerate(runs):
+        if run.evaluated in keys:
+            if ranges and ranges[-1][-1] == place - 1:
+                ranges[-1][1:] = [place]
+            else:
+                ranges.append([place])
+    return ','.join('-'.join(map(str, ends)) for ends in ranges)
 
 
 def _end(outcome: Outcome) -> None:

@@ -1,10 +1,13 @@
 """``tools/study.py``: what is missing runs, once; what was interrupted or failed runs again."""
 
 import csv
+import fcntl
 import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -14,6 +17,7 @@ import torch
 from mmssl_prior.cli.study import main
 from mmssl_prior.study import read_rows, read_study, study_rows
 from tests.processes import forkserver_context
+from tests.smoke import ROOT
 from tests.study.tiny import CONFIG, STUDY, write_study
 
 
@@ -153,7 +157,7 @@ def test_a_run_that_fails_leaves_the_others_and_is_tried_again(tmp_path, capsys)
 def test_one_task_of_an_array_leaves_its_row_to_be_collected(tmp_path, capsys, monkeypatch):
     study = write_study(tmp_path)
     assert call(tmp_path, study, '--list-missing') == 0
-    assert capsys.readouterr().out.split() == ['0,1']
+    assert capsys.readouterr().out.split() == ['0-1']
     monkeypatch.setenv('SLURM_ARRAY_TASK_ID', '1')
     assert call(tmp_path, study) == 0
     monkeypatch.delenv('SLURM_ARRAY_TASK_ID')
@@ -196,3 +200,58 @@ def test_an_interrupted_study_goes_on(tmp_path, capsys):
     assert len(read_rows(tmp_path / 'runs.csv')) == 2
     log = (stopped[0].parent / 'log.txt').read_text()
     assert f'Load checkpoint from {stopped[0]}' in log
+
+
+def test_a_run_that_another_process_has_is_left_to_it(finished, capsys):
+    (finished / 'runs.csv').unlink()
+    for path in finished.glob('work/*/row.json'):
+        path.unlink()
+    before = runs(finished)
+    first, _ = sorted(finished.glob('work/*/lock'))
+    with open(first, 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert call(finished, finished / 'study.py') == 0
+    said = capsys.readouterr().out
+    assert said.count('another process has it') == 1 and '1 of 2 runs are in' in said
+    assert [row.trained for row in read_rows(finished / 'runs.csv')] != [first.parent.name]
+    assert call(finished, finished / 'study.py') == 0
+    assert len(read_rows(finished / 'runs.csv')) == 2 and runs(finished) == before
+
+
+def test_another_command_may_train(finished, capsys):
+    """It gets the config, the arguments of tools/train.py, the seed and a GPU of the slots."""
+    done = next(finished.glob('work/*/epoch_1.pth'))
+    (finished / 'launch.sh').write_text(
+        f'echo "$SEED $CUDA_VISIBLE_DEVICES $@" > {finished}/said.txt\n'
+        f'cp {done} "$4" && echo "$4/epoch_1.pth" > "$4/last_checkpoint"\n'
+    )
+    launch = f"launch = 'sh {finished}/launch.sh {{config}} 8'\n"
+    text = STUDY.replace("['own', 'steep']", "['own']")
+    study = write_study(finished, text + launch, name='launched.py')
+    before = set(runs(finished))
+    assert call(finished, study, '--gpus', '3', '--slots', '1') == 0, capsys.readouterr()
+    (new,) = set(runs(finished)) - before
+    folder = finished / 'work' / new
+    words = f'0 3 {finished}/tiny.py 8 --work-dir {folder} --resume --cfg-options '
+    assert (finished / 'said.txt').read_text().startswith(words)
+    assert read_rows(finished / 'runs.csv')[-1].trained == new
+
+
+def test_a_report_of_what_is_there(finished):
+    text = STUDY + "contrasts = [dict(title='Steepness', factor='prior', baseline='own')]\n"
+    study = write_study(finished, text)
+    assert call(finished, study, '--report', str(finished / 'pages')) == 0
+    page = (finished / 'pages/results.md').read_text()
+    assert '## Priors' in page and 'Does the prior matter?' in page and 'steep' in page
+
+
+def test_the_script_ends_with_a_line(tmp_path):
+    result = subprocess.run(
+        [sys.executable, str(ROOT / 'tools/study.py'), 'gone.py'],
+        cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1 and result.stdout == ''
+    assert result.stderr.startswith('error: config gone.py') and result.stderr.count('\n') == 1
