@@ -49,6 +49,7 @@ def test_legend_counts_the_tests_that_were_made():
     legend = contrast_legend(*made())
     assert 'to batches = many' in legend
     assert 'over the 1 test of this table' in legend
+    assert 'All equal: without a spread there is no interval and no test.' in legend
 
 
 def test_clear_differences_are_bold_and_no_others():
