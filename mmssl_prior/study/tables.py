@@ -50,12 +50,10 @@ def contrast_table(contrast: Contrast, rows: Sequence[Row]) -> list[str]:
 def contrast_legend(contrast: Contrast, rows: Sequence[Row]) -> str:
     """What the signs of a table mean, in one line."""
     text = 'Mean ± half of its 95% interval (Student) over n seeds.'
-    equal = [
-        one.half is None and one.n > 1
-        for row in rows
-        for one in (*row.means.values(), *row.differences.values())
+    shown: list[Mean | Difference] = [
+        one for row in rows for side in (row.means, row.differences) for one in side.values()
     ]
-    if any(equal):
+    if any(one.half is None and one.n > 1 for one in shown):
         text += ' All equal: without a spread there is no interval and no test.'
     if contrast.baseline is None:
         return text
