@@ -13,7 +13,14 @@ from ..config import load_config
 from ..datasets.folder_scan import IMAGE_EXTENSIONS, scan_folder
 from ..errors import UserError, printable
 
-__all__ = ['SPLITS', 'folder_or_config', 'named_dataset', 'steps_for', 'subsample']
+__all__ = [
+    'SPLITS',
+    'dataset_of_split',
+    'folder_or_config',
+    'named_dataset',
+    'steps_for',
+    'subsample',
+]
 
 SPLITS = ('train', 'val', 'test')
 CONFIGS = ('.py', '.json', '.yaml', '.yml')
@@ -67,7 +74,7 @@ def folder_or_config(spec: str, split: str, labelled: bool, remedy: str) -> dict
             return _labelled_folder(path, remedy)
         return dict(type='ImageFolder', data_root=str(path))
     if path.suffix in CONFIGS or '::' in spec:
-        return _dataset_of_split(load_config(spec), split)
+        return dataset_of_split(load_config(spec), split)
     return None
 
 
@@ -98,7 +105,7 @@ def _check_names(kind: Any, arguments: Mapping[str, Any]) -> None:
             raise UserError(f'{kind.__name__} has no argument {name!r}')
 
 
-def _dataset_of_split(cfg: Config, split: str) -> dict[str, Any]:
+def dataset_of_split(cfg: Config, split: str) -> dict[str, Any]:
     """The dataset of a split in a config, without wrappers and pipeline."""
     node: Any = (cfg.to_dict().get(f'{split}_dataloader') or {}).get('dataset')
     if not isinstance(node, Mapping):
