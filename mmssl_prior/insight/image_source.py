@@ -106,7 +106,15 @@ def _check_names(kind: Any, arguments: Mapping[str, Any]) -> None:
 
 
 def dataset_of_split(cfg: Config, split: str) -> dict[str, Any]:
-    """The dataset of a split in a config, without wrappers and pipeline."""
+    """The dataset of a split in a config, without wrappers and pipeline.
+
+    Args:
+        cfg: The config.
+        split: 'train', 'val' or 'test'.
+
+    Raises:
+        UserError: If the config has no such data or joins several datasets.
+    """
     node: Any = (cfg.to_dict().get(f'{split}_dataloader') or {}).get('dataset')
     if not isinstance(node, Mapping):
         raise UserError(

@@ -80,8 +80,12 @@ def trained_digest(
         tree: The package.
     """
     values = cfg.to_dict()
-    code = tree.digest(tree.reached(_names(values), rooms=TRAINING_ROOMS))
-    others = [name for name in _imported(values) if name.split('.')[0] != tree.root.name]
+    top, imported = f'{tree.root.name}.', _imported(values)
+    # Modules of this package that a config imports by name lie in other rooms.
+    own = [name for name in imported if name in tree.files and name.startswith(top)]
+    rooms = (*TRAINING_ROOMS, *(name.removeprefix(top) for name in own))
+    code = tree.digest(tree.reached(_names(values), own, rooms))
+    others = [name for name in imported if not f'{name}.'.startswith(top)]
     code = _digest([code, *(file_digest(name) for name in others)]) if others else code
     return _digest([config_identity(cfg), sorted(environment.items()), launch, code]), code
 

@@ -50,13 +50,16 @@ def prototype_metrics(
         ``.../distinct_prototypes``, ``.../kl_to_prior`` (where the prior is
         known) and ``.../head_over_tail``; with labels ``.../nmi`` and
         ``.../purity`` of the most likely prototypes against the classes.
-        Nothing for a model without prototypes.
+        Nothing for a model without prototypes, or where it was trained on a
+        ``LongTailSubset``, whose images are not told from the others here.
     """
     source = read_source(str(checkpoint))
     model = open_model(source).to(get_device())
     if not model.has_prototypes:
         return {}
     assert source.cfg is not None
+    if 'LongTailSubset' in str(source.cfg.train_dataloader.dataset):
+        return {}
     data = AnalyzedData('training images', dataset_of_split(source.cfg, 'train'))
     try:
         store = FeatureStore.open_or_extract(
