@@ -38,7 +38,6 @@ ALLOWED = {
     'conversion': {'functional', 'models', 'config'},
     'study': {'functional', 'models', 'datasets', 'evaluation', 'insight', 'config'},
     'config': set(),
-    'study': {'config', 'evaluation', 'insight', 'models', 'datasets', 'functional'},
     'cli': {
         'functional',
         'models',

@@ -30,13 +30,20 @@ def literal_config(text: str, path: str) -> dict[str, Any]:
             for target in statement.targets
             if isinstance(target, ast.Name)
         }
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         raise UserError(
             f'checkpoint {printable(path)}: the config it holds cannot be read ({error}); give '
             'the file: --config FILE'
         ) from error
     imports = values.get('custom_imports') or {}
-    modules = [name for name in imports.get('imports', ()) if name != 'mmssl_prior']
+    modules = imports.get('imports', ()) if isinstance(imports, dict) else None
+    modules = [modules] if isinstance(modules, str) else modules
+    if not isinstance(modules, (list, tuple)) or not all(isinstance(n, str) for n in modules):
+        raise UserError(
+            f'checkpoint {printable(path)}: custom_imports of the config it holds names no '
+            'modules; give the file: --config FILE'
+        )
+    modules = [name for name in modules if name != 'mmssl_prior']
     try:
         import_modules_from_strings(modules, allow_failed_imports=False)
     except ImportError as error:

@@ -136,11 +136,12 @@ class ShardedRunner(Runner):
                     'sharding.param_dtype needs a newer torch than '
                     f'{torch.__version__}, which rounds vectors too: update it, or leave it out'
                 )
+            # By name, since not every torch that is checked against knows it.
+            spared: dict[str, Any] = dict(
+                param_dtype_override_fn=lambda p: p.dtype if p.ndim < 2 else None
+            )
             policy = MixedPrecisionPolicy(
-                param_dtype=dtype,
-                reduce_dtype=torch.float32,
-                cast_forward_inputs=False,
-                param_dtype_override_fn=lambda p: p.dtype if p.ndim < 2 else None,
+                param_dtype=dtype, reduce_dtype=torch.float32, cast_forward_inputs=False, **spared
             )
         # The root's after its forward pass too: what is called between two steps finds all alike.
         for block in chosen:

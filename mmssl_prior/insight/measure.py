@@ -234,8 +234,8 @@ def _retrieval(gathered: Gathered, shown: Shown, settings: Settings) -> dict[str
             for query, found in zip(shown.queries.tolist(), rows)
         ]
     )
-    if labels is not None and gathered.groups is not None:
-        votes = min(VOTES, len(features) - 1)
+    votes = min(VOTES, len(features) - 1)
+    if votes and labels is not None and gathered.groups is not None:
         near = _others(features, shown.points, votes)
         own = labels[shown.points.numpy()]
         same = np.array([[labels[row] for row, _ in found] for found in near]) == own[:, None]

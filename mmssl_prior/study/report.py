@@ -15,7 +15,9 @@ __all__ = ['write_report']
 PAGE = 'results.md'
 # Of the runs that are missing, so many are named.
 NAMED = 12
-CAPTION = 'Dots: runs, joined where the seed is the same. Marks and bars: means, 95% intervals'
+CAPTION = (
+    'Dots: runs; thin lines join those of one seed. Larger marks and bars: means and 95% intervals'
+)
 CAPTION_OF_PAIRS = (
     f'. Below: paired differences to {{}}, filled where p < {SIGNIFICANT:g} after Holm'
 )

@@ -22,10 +22,8 @@ __all__ = ['head_over_tail', 'prototype_metrics']
 def head_over_tail(p_bar: Tensor) -> float:
     """Mean usage of the first eighth of the prototypes over that of the last eighth.
 
-    Prototype k has rank k of the prior.
-
     Args:
-        p_bar: Shape (K,).
+        p_bar: Shape (K,), in the order of the prior.
 
     Example:
         >>> head_over_tail(torch.tensor([.5, .25, .125, .125]))
@@ -82,13 +80,15 @@ def prototype_metrics(
         shutil.rmtree(scratch, ignore_errors=True)
     prior = model.log_prior(data.counts())
     uniform = log_probs.new_full((log_probs.shape[1],), -math.log(log_probs.shape[1]))
-    usage = prototype_usage(log_probs, uniform if prior is None else prior)
+    log_prior = uniform if prior is None else prior
+    usage = prototype_usage(log_probs, log_prior)
+    by_prior = log_prior.argsort(descending=True, stable=True).to(usage.p_bar.device)
     apart = measure_prototypes(model.head.prototypes.detach().cpu(), model.head.temperature)
     metrics = dict(
         prototypes_used=float(usage.num_used),
         effective_prototypes=usage.effective_number,
         distinct_prototypes=float(apart.distinct),
-        head_over_tail=head_over_tail(usage.p_bar),
+        head_over_tail=head_over_tail(usage.p_bar[by_prior]),
     )
     if prior is not None:
         metrics['kl_to_prior'] = usage.kl_to_prior

@@ -50,6 +50,11 @@ def contrast_table(contrast: Contrast, rows: Sequence[Row]) -> list[str]:
 def contrast_legend(contrast: Contrast, rows: Sequence[Row]) -> str:
     """What the signs of a table mean, in one line."""
     text = 'Mean ± half of its 95% interval (Student) over n seeds.'
+    shown: list[Mean | Difference] = [
+        one for row in rows for side in (row.means, row.differences) for one in side.values()
+    ]
+    if any(one.half is None and one.n > 1 for one in shown):
+        text += ' All equal: without a spread there is no interval and no test.'
     if contrast.baseline is None:
         return text
     tests = sum(found.p is not None for row in rows for found in row.differences.values())

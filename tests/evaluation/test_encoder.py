@@ -242,8 +242,16 @@ def test_configs_are_read_back_as_they_were_saved(path):
     [
         ("a = __import__('os').getcwd()", 'the config it holds cannot be read'),
         ('a = (', 'the config it holds cannot be read'),
+        ("a = -'x'", 'the config it holds cannot be read'),
+        ('a = {[1]: 2}', 'the config it holds cannot be read'),
+        (f'a = {20_000 * "-"}1', 'the config it holds cannot be read'),
         ("custom_imports = dict(imports=['no_such_module_'])", 'imports no_such_module_'),
+        ("custom_imports = dict(imports='no_such_module_')", 'imports no_such_module_'),
+        ('custom_imports = [1]', 'custom_imports of the config it holds names no modules'),
+        ('custom_imports = dict(imports=[1])', 'custom_imports of the config it holds names no'),
     ],
+    # The text of one is longer than the environment, where pytest puts the name, can hold.
+    ids=map(str, range(9)),
 )
 def test_code_in_a_checkpoint_is_not_run(text, message):
     with pytest.raises(UserError, match=message):

@@ -1,6 +1,7 @@
 """Sizes of clusters and their agreement with classes: against scikit-learn and plain loops."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from mmssl_prior.insight import agreement, effective_number, gini, group_shares,
 from mmssl_prior.insight.agreement import contingency
 from mmssl_prior.insight.clusters import cluster_numbers
 from mmssl_prior.insight.frequency_groups import frequency_groups
+from mmssl_prior.insight.measure import Gathered, measure_model
 from mmssl_prior.insight.plane import choose_layout, neighbour_plane, pca_plane
+from mmssl_prior.insight.shown import Settings, sample_shown
 
 
 def drawn(seed, images=60, clusters=5, classes=4):
@@ -192,6 +195,16 @@ def test_a_collapsed_encoder_has_no_plane_of_neighbours(layout):
     noise = 1e-8 * torch.randn(40, 8, generator=torch.Generator().manual_seed(0))
     assert neighbour_plane(torch.ones(40, 8) + noise, torch.arange(40), layout) is None
     assert neighbour_plane(torch.randn(40, 1), torch.arange(40), layout) is None
+
+
+def test_a_single_image_has_no_neighbours_and_no_holes():
+    labels = np.array([0])
+    settings = Settings(layout='pca')
+    shown, _ = sample_shown(1, labels, settings)
+    gathered = Gathered(torch.ones(1, 4), labels, 1, frequency_groups(np.array([1])))
+    result = measure_model(gathered, shown, settings)
+    assert 'same_class' not in result['retrieval']
+    assert 'NaN' not in json.dumps(result)
 
 
 def test_clusters_of_a_collapsed_encoder(recwarn):

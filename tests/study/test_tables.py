@@ -49,6 +49,7 @@ def test_legend_counts_the_tests_that_were_made():
     legend = contrast_legend(*made())
     assert 'to batches = many' in legend
     assert 'over the 1 test of this table' in legend
+    assert 'All equal: without a spread there is no interval and no test.' in legend
 
 
 def test_clear_differences_are_bold_and_no_others():
@@ -64,6 +65,22 @@ def test_clear_differences_are_bold_and_no_others():
     assert table[3].endswith('| **+10.1 [+9.9, +10.3]** |')
     assert table[5].endswith('| +0.1 [-25.1, +25.3] |')
     assert table[2].endswith('| 50.0 (all equal) |  |')
+
+
+def test_what_is_bold_depends_on_the_family():
+    """Differences 2, 3, 4 points: t = 5.2, p = 0.035; 0.070 beside another such test."""
+    runs = [
+        run(method, batches, seed, 0.5 + (0.02 + 0.01 * seed) * (batches == 'few'))
+        for method in ('msn', 'simclr')
+        for batches in ('many', 'few')
+        for seed in range(3)
+    ]
+    contrast, rows = made(runs, runs)
+    assert contrast_table(contrast, rows)[3].endswith('| +3.0 [+0.5, +5.5] |')
+    assert table_of_tests(contrast, rows)[2].endswith('| 0.035 | 0.070 |')
+    entry = dict(title='T', factor='batches', baseline='many', within=dict(method='msn'))
+    alone = contrast_table(*made(runs, runs, contrasts=[entry]))
+    assert alone[3].endswith('| **+3.0 [+0.5, +5.5]** |')
 
 
 def test_missing_runs_and_values_are_said():
