@@ -70,7 +70,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '--task',
         type=int,
         metavar='I',
-        help="one run, by its place from 0 in the study or --only; its row stays in its folder "
+        help='one run, by its place from 0 in the study or --only; its row stays in its folder '
         f'until a call without --task collects it (default: ${TASK})',
     )
     parser.add_argument(
