@@ -63,7 +63,9 @@ def warn_of_restored_schedules(cfg: Config, checkpoint: Mapping, path: str) -> N
     epochs = (cfg.get('train_cfg') or {}).get('max_epochs')
     if not isinstance(saved, list) or len(saved) != len(schedules) or not meta.get('epoch'):
         return
-    steps = meta['iter'] / meta['epoch']
+    # Of the epochs that are finished; ours may be saved within one.
+    within = ((checkpoint.get('run_state') or {}).get('position') or {}).get('batches', 0)
+    steps = (meta['iter'] - within) / meta['epoch']
     for item, state in zip(schedules, saved):
         asked = item.get('end', epochs)
         # The names of several optimizers' schedules, or steps that nothing says in epochs.

@@ -123,6 +123,12 @@ def test_schedules_that_a_checkpoint_brings(monkeypatch, item, state, expected):
     else:
         (line,) = lines
         assert re.search(f'^resume a.pth: its CosineAnnealingLR {expected}', line)
+    # The same within the third epoch.
+    lines.clear()
+    content.update(meta=dict(epoch=2, iter=11), run_state=dict(position=dict(batches=3)))
+    warn_of_restored_schedules(cfg, content, 'a.pth')
+    assert len(lines) == (expected is not None)
+    assert all(re.search(expected, line) for line in lines)
     warn_of_restored_schedules(cfg, dict(state_dict={}), 'a.pth')
     assert len(lines) == (expected is not None)
 
