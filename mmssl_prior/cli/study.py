@@ -10,6 +10,7 @@ from mmssl_prior.cli import evaluate, train
 from mmssl_prior.cli.boundary import run_guarded
 from mmssl_prior.errors import Preempted, UserError, printable
 from mmssl_prior.study import (
+    Cell,
     Observation,
     Row,
     Run,
@@ -83,7 +84,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         nargs='?',
         const='docs',
         metavar='DIR',
-        help='write tables and figures of what is there into a folder of pages (docs)',
+        help='write tables and figures of the runs that are finished into a folder of pages '
+        '(default: docs), and train nothing',
     )
     args = parser.parse_args(argv)
     if args.slots is not None and args.slots < 1:
@@ -150,6 +152,26 @@ def _end(outcome: Outcome) -> None:
         raise UserError(f'{outcome.failed} runs failed, see above; the same command tries again')
 
 
+def _say_finished(runs: Sequence[Run], rows: Sequence[Row], results: Path) -> None:
+    used = by_run(rows)
+    mixed = mixed_versions([used[run.evaluated] for run in runs if run.evaluated in used])
+    if mixed:
+        _say(f'note: {mixed}')
+    finished = sum(run.evaluated in used for run in runs)
+    _say(f'{finished} of {len(runs)} runs are in {printable(results)}')
+
+
+def _report(study: Study, cells: Sequence[Cell], rows: Sequence[Row], out: Path) -> None:
+    from mmssl_prior.study.report import write_report
+
+    stale = progress(study_runs(cells), rows).stale
+    if stale:
+        _say(stale_line(stale))
+    planned = [Observation(cell.factors, cell.run.seed, {}) for cell in cells]
+    for path in write_report(study, observations(cells, rows), out, planned):
+        _say(printable(path))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     args = parse_args(argv)
@@ -176,6 +198,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 )
             )
             return
+        if args.report:
+            collect(runs, work_dir, results)
+            _report(study, cells, rows, Path(args.report))
+            return
         wanted = runs if args.task is None else _one_task(args, runs)
         if args.task is None:
             collect(runs, work_dir, results)
@@ -196,17 +222,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         rows = _rows(runs, work_dir, results)
         if args.task is None:
-            used = by_run(rows)
-            mixed = mixed_versions([used[run.evaluated] for run in runs if run.evaluated in used])
-            if mixed:
-                _say(f'note: {mixed}')
-            finished = sum(run.evaluated in used for run in runs)
-            _say(f'{finished} of {len(runs)} runs are in {printable(results)}')
-        if args.report:
-            from mmssl_prior.study.report import write_report
-
-            planned = [Observation(cell.factors, cell.run.seed, {}) for cell in cells]
-            write_report(study, observations(cells, rows), Path(args.report), planned)
+            _say_finished(runs, rows, results)
         _end(outcome)
 
     return run_guarded(body, lambda: 'interrupted; the same command goes on where this one stopped')

@@ -239,8 +239,10 @@ def test_another_command_may_train(finished, capsys):
 
 def test_a_report_of_what_is_there(finished):
     text = STUDY + "contrasts = [dict(title='Steepness', factor='prior', baseline='own')]\n"
-    study = write_study(finished, text)
+    assert 'seeds=1' in text
+    study, before = write_study(finished, text.replace('seeds=1', 'seeds=2')), runs(finished)
     assert call(finished, study, '--report', str(finished / 'pages')) == 0
+    assert runs(finished) == before  # nothing was trained
     page = (finished / 'pages/results.md').read_text()
     assert '## Priors' in page and 'Does the prior matter?' in page and 'steep' in page
 
