@@ -40,7 +40,8 @@ model_wrapper_cfg = dict(
 )
 
 # Views and patch dropping are functions of this seed, whatever the number of ranks and workers.
-randomness = dict(seed=0)
+# SEED in the environment is another.
+randomness = dict(seed=int('{{$SEED:0}}'))
 
 log_level = 'INFO'
 log_processor = dict(window_size=10)
