@@ -13,7 +13,8 @@ CONFIG = 'configs/pmsn/pmsn_vit-mini_patterns-lt.py'
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('seed', [0, 1, 2])
+# A seed takes ten minutes beside other tests, and CI has ninety.
+@pytest.mark.parametrize('seed', [0, 1])
 def test_demo_reaches_what_it_promises(tmp_path, seed):
     env = dict(os.environ, SEED=str(seed))
     for command in (
