@@ -40,6 +40,7 @@ options = {'+train_dataloader.dataset.exponent': 0.0}
 grids = [
     # The paper's contrast first.
     dict(
+        name='paper',
         levels=dict(
             method=['simclr', 'vicreg', 'msn', 'mae', 'data2vec'],
             batches=['many', 'few'],
@@ -47,8 +48,9 @@ grids = [
         seeds=5,
     ),
     # Ours: SwAV, which the paper left out, and plain shuffling.
-    dict(levels=dict(method=['swav'], batches=['many', 'few']), seeds=3),
+    dict(name='swav', levels=dict(method=['swav'], batches=['many', 'few']), seeds=3),
     dict(
+        name='shuffled',
         levels=dict(
             method=['simclr', 'vicreg', 'msn', 'mae', 'data2vec', 'swav'], batches=['shuffled']
         ),

@@ -35,9 +35,10 @@ factors = dict(
             }
         ),
     },
+    # The first level of each is the usual one, which a grid that does not name the factor has.
     weight={
-        '0': dict(options={'model.head.prior_loss.loss_weight': 0.0}),
         '1': dict(),
+        '0': dict(options={'model.head.prior_loss.loss_weight': 0.0}),
         '5': dict(options={'model.head.prior_loss.loss_weight': 5.0}),
     },
     marginal={
@@ -46,8 +47,8 @@ factors = dict(
         'off': dict(options={'model.head.sinkhorn.marginal': 'off'}),
     },
     prototypes={
-        '16': dict(options={'model.head.num_prototypes': 16}),
         '64': dict(),
+        '16': dict(options={'model.head.num_prototypes': 16}),
         '256': dict(options={'model.head.num_prototypes': 256}),
     },
     matching={
@@ -55,62 +56,38 @@ factors = dict(
         'sorted': dict(options={'+model.head.matching': 'sorted'}),
     },
 )
-_usual = dict(method=['pmsn'], weight=['1'], marginal=['prior'], prototypes=['64'])
 grids = [
     # The headline: uniform against three exponents, on balanced and on long-tailed data.
     dict(
-        levels=dict(**_usual, matching=['fixed'], data=['0', '1'], prior=['0', '0.25', '0.5', '1']),
+        name='headline',
+        levels=dict(method=['pmsn'], data=['0', '1'], prior=['0', '0.25', '0.5', '1']),
         seeds=5,
     ),
     # Ours: the prior belongs to the sizes, not to the names of the prototypes.
     dict(
-        levels=dict(**_usual, matching=['sorted'], data=['1'], prior=['0.25', '1']),
+        name='sorted',
+        levels=dict(method=['pmsn'], data=['1'], prior=['0.25', '1'], matching=['sorted']),
         seeds=5,
     ),
-    dict(levels=dict(**_usual, matching=['fixed'], data=['1'], prior=['empirical']), seeds=3),
+    dict(name='empirical', levels=dict(method=['pmsn'], data=['1'], prior=['empirical']), seeds=3),
     dict(
-        levels=dict(
-            method=['pmsn'],
-            weight=['1'],
-            marginal=['uniform', 'off'],
-            prototypes=['64'],
-            matching=['fixed'],
-            data=['1'],
-            prior=['0.25', '1'],
-        ),
+        name='marginal',
+        levels=dict(method=['pmsn'], data=['1'], prior=['0.25', '1'], marginal=['uniform', 'off']),
         seeds=3,
     ),
     dict(
-        levels=dict(
-            **_usual,
-            matching=['fixed'],
-            data=['0.5', '1.5'],
-            prior=['0', '0.25', '0.5', '1'],
-        ),
+        name='other data',
+        levels=dict(method=['pmsn'], data=['0.5', '1.5'], prior=['0', '0.25', '0.5', '1']),
         seeds=3,
     ),
     dict(
-        levels=dict(
-            method=['pmsn'],
-            weight=['0', '5'],
-            marginal=['prior'],
-            prototypes=['64'],
-            matching=['fixed'],
-            data=['1'],
-            prior=['0.25'],
-        ),
+        name='weight',
+        levels=dict(method=['pmsn'], data=['1'], prior=['0.25'], weight=['0', '5']),
         seeds=3,
     ),
     dict(
-        levels=dict(
-            method=['pmsn'],
-            weight=['1'],
-            marginal=['prior'],
-            prototypes=['16', '256'],
-            matching=['fixed'],
-            data=['1'],
-            prior=['0', '0.25'],
-        ),
+        name='prototypes',
+        levels=dict(method=['pmsn'], data=['1'], prior=['0', '0.25'], prototypes=['16', '256']),
         seeds=3,
     ),
 ]
