@@ -28,7 +28,8 @@ factors = dict(
         '1': dict(options={'model.head.prior.exponent': 1.0}),
     },
 )
-options = {'+train_dataloader.dataset.exponent': 1.0}
+# MSN's rate, as in _base_/studies/methods.py.
+options = {'+train_dataloader.dataset.exponent': 1.0, 'optim_wrapper.optimizer.lr': 4e-3}
 grids = [
     dict(
         levels=dict(head=['ours', 'reverse', 'local', 'frozen'], prior=['0.25', '1']),
