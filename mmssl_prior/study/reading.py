@@ -15,7 +15,7 @@ from .study import Grid, Level, Study
 __all__ = ['read_study']
 
 REQUIRED = ('title', 'question', 'factors', 'grids', 'evaluation')
-FOR_REPORT = ('metrics', 'contrasts', 'figures', 'prose')
+FOR_REPORT = ('metrics', 'contrasts')
 KEYS = (*REQUIRED, 'options', 'seed_variable', 'launch', *FOR_REPORT)
 LEVEL_KEYS = ('config', 'options', 'environment')
 GRID_KEYS = ('name', 'levels', 'seeds')

@@ -51,10 +51,8 @@ class Study:
         evaluation: Arguments of ``tools/evaluate.py`` by name.
         launch: Command that trains, with ``{config}`` in it; None for
             ``tools/train.py`` in a process of the runner.
-        metrics: For the report, as the file has it; so are the others.
-        contrasts: For the report.
-        figures: For the report.
-        prose: For the report.
+        metrics: For the report, as the file has it.
+        contrasts: For the report, as the file has it.
     """
 
     path: Path
@@ -68,8 +66,6 @@ class Study:
     launch: str | None = None
     metrics: Any = None
     contrasts: Any = None
-    figures: Any = None
-    prose: Any = None
 
     @property
     def name(self) -> str:
