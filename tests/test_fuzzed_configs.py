@@ -185,6 +185,10 @@ def test_a_step_or_a_line_that_names_the_field(base, family):
     fuzz(base, family, 30)
 
 
+def test_views_of_a_single_patch(base):
+    check(base, 'train_dataloader.dataset.pipeline.0.transforms.0.0.scale', 4)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('family', FAMILIES)
 def test_many_steps_and_lines(base, family):

@@ -17,6 +17,12 @@ title = 'The prior'
 question = 'Which prior suits which data, and how much do the other choices matter?'
 
 factors = dict(
+    method={
+        'sorted pmsn': dict(
+            config='../_base_/studies/pmsn_sorted.py',
+            options={'optim_wrapper.optimizer.lr': 4e-3},
+        ),
+    },
     data={
         '0': dict(options={'+train_dataloader.dataset.exponent': 0.0}),
         '0.5': dict(options={'+train_dataloader.dataset.exponent': 0.5}),
@@ -51,10 +57,6 @@ factors = dict(
         '16': dict(options={'model.head.num_prototypes': 16}),
         '256': dict(options={'model.head.num_prototypes': 256}),
     },
-    matching={
-        'fixed': dict(),
-        'sorted': dict(options={'+model.head.matching': 'sorted'}),
-    },
 )
 grids = [
     # The headline: uniform against three exponents, on balanced and on long-tailed data.
@@ -66,7 +68,7 @@ grids = [
     # Ours: the prior belongs to the sizes, not to the names of the prototypes.
     dict(
         name='sorted',
-        levels=dict(method=['pmsn'], data=['1'], prior=['0.25', '1'], matching=['sorted']),
+        levels=dict(method=['sorted pmsn'], data=['1'], prior=['0.25', '1']),
         seeds=5,
     ),
     dict(name='empirical', levels=dict(method=['pmsn'], data=['1'], prior=['empirical']), seeds=3),
@@ -104,9 +106,14 @@ metrics = {
     'train/effective_prototypes': 'prototypes',
     'patterns/rankme': 'RankMe',
 }
-_fixed = dict(weight=['1'], marginal=['prior'], prototypes=['64'], matching=['fixed'])
+_usual = dict(weight=['1'], marginal=['prior'], prototypes=['64'])
 contrasts = [
-    dict(title='Exponent of the prior', factor='prior', baseline='0', within=_fixed),
+    dict(
+        title='Exponent of the prior',
+        factor='prior',
+        baseline='0',
+        within=dict(method=['pmsn'], **_usual),
+    ),
     dict(
         title='Marginal of Sinkhorn',
         factor='marginal',
@@ -127,8 +134,8 @@ contrasts = [
     ),
     dict(
         title='Sorted matching',
-        factor='matching',
-        baseline='fixed',
-        within=dict(data=['1'], prior=['0.25', '1'], weight=['1'], marginal=['prior']),
+        factor='method',
+        baseline='pmsn',
+        within=dict(data=['1'], prior=['0.25', '1'], **_usual),
     ),
 ]

@@ -17,7 +17,6 @@ from .distributed import (
 )
 from .divergences import entropy, kl_divergence, soft_cross_entropy
 from .layer_targets import TARGET_NORMS, batch_std, layer_targets
-from .matching import match_prior
 from .patch_drop import patches_to_keep, take_patches
 from .photometric import (
     blend,
@@ -60,7 +59,6 @@ __all__ = [
     'local_shard',
     'luma',
     'make_views',
-    'match_prior',
     'nt_xent',
     'off_diagonal_covariance',
     'patches_to_keep',

@@ -37,7 +37,7 @@ def patches_to_keep(
     if not (0 <= drop_rate < 1 and kept):
         raise UserError(
             f'drop_rate must be in [0, 1) and leave a patch, got {drop_rate} of '
-            f'{num_patches} patches'
+            f'{num_patches} patches: lower it, or raise the scale of the views'
         )
     shape = (num_patches,) if num_samples is None else (num_samples, num_patches)
     order = torch.rand(shape, generator=generator, dtype=torch.float64).argsort(-1)

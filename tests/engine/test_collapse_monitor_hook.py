@@ -19,6 +19,7 @@ from mmssl_prior.functional import power_law_prior
 from mmssl_prior.insight import find_failures, scalars
 from mmssl_prior.insight.health import FIRST, PATIENCE
 from mmssl_prior.models import MSN
+from mmssl_prior.study.sorted_matching import SortedPMSNHead
 from tests.gloo import run_ranks
 from tests.smoke import smoke_config
 
@@ -66,7 +67,7 @@ def train(
                 arch=dict(embed_dims=12, num_layers=2, num_heads=2, feedforward_channels=16),
             ),
             neck=dict(type='MSNNeck', in_channels=12, hid_channels=10, out_channels=8),
-            head=dict(type='PMSNHead', num_prototypes=K, embed_dim=8, **(head or {})),
+            head=dict(type='PMSNHead', num_prototypes=K, embed_dim=8) | (head or {}),
         ),
         work_dir=str(work_dir),
         train_dataloader=dict(
@@ -186,7 +187,7 @@ def test_values_of_the_last_record(run):
 
 
 def test_usage_is_compared_with_the_prior_that_is_in_force(tmp_path):
-    head = dict(matching='sorted', prior=dict(type='PowerLawPrior', exponent=1.0))
+    head = dict(type=SortedPMSNHead.__name__, prior=dict(type='PowerLawPrior', exponent=1.0))
     runner, hook = train(tmp_path, dict(interval=STEPS, figure_interval=0), head=head)
     (record,) = hook.records
     usage = runner.model.head.usage.tolist()

@@ -9,6 +9,7 @@ from mmssl_prior.evaluation.encoder_source import read_source
 from mmssl_prior.evaluation.features import single_view
 from mmssl_prior.insight import PixelEncoder
 from mmssl_prior.insight.analyzed_model import open_model
+from mmssl_prior.study.sorted_matching import SortedPMSNHead
 from tests.evaluation.checkpoints import MSN, save_checkpoint
 from tests.models.test_joint_embedding import SIMCLR, SWAV
 
@@ -40,7 +41,7 @@ def test_predictions_are_those_of_the_saved_model(tmp_path, images, model_cfg):
 
 def test_a_prior_that_is_sorted_comes_in_the_order_of_usage(tmp_path):
     path = tmp_path / 'run' / 'epoch_2.pth'
-    cfg = dict(MSN, head=dict(MSN['head'], matching='sorted'))
+    cfg = dict(MSN, head=dict(MSN['head'], type=SortedPMSNHead.__name__))
     saved = save_checkpoint(path, cfg)
     content = torch.load(path)
     content['state_dict']['head.usage'] = torch.arange(5.0)

@@ -16,9 +16,11 @@ from mmssl_prior.functional import (
     sinkhorn,
 )
 from mmssl_prior.models import PMSNHead, PortableSyncBatchNorm
+from mmssl_prior.study.sorted_matching import SortedPMSNHead
 from tests.gloo import run_ranks
 
 SPLITS = {2: [5, 3], 3: [4, 1, 3]}
+HEADS = [PMSNHead, SortedPMSNHead]
 MARGINALS = ['off', 'uniform', 'prior']
 
 
@@ -28,7 +30,7 @@ def all_cases(rank, world_size):
         'reductions': reductions(rank, world_size),
         'no rows': rank_without_rows(rank, world_size),
         'balance': balance(rank, world_size),
-        **{('communication', m): communication(m) for m in ('fixed', 'sorted')},
+        'communication': {head.__name__: communication(head) for head in HEADS},
         'sorted': sorted_steps(*split_views(rank, world_size)),
         **{('head', m): head_step(rank, world_size, m) for m in MARGINALS},
         **{
@@ -74,7 +76,7 @@ def reductions(rank, world_size):
     return [o.detach() for o in outputs], x.grad
 
 
-def communication(matching):
+def communication(head_class):
     """Elements that this rank sends in each collective of a step of the head, forward; backward."""
     sent: list[int] = []
     originals = torch.distributed.all_reduce, torch.distributed.all_gather
@@ -89,7 +91,7 @@ def communication(matching):
 
     torch.distributed.all_reduce, torch.distributed.all_gather = all_reduce, all_gather
     try:
-        head = PMSNHead(num_prototypes=50, embed_dim=4, matching=matching)
+        head = head_class(num_prototypes=50, embed_dim=4)
         losses = head.loss(rows(0, 3, 6, 4).float().requires_grad_(), rows(1, 6, 4).float())
         forward = len(sent)
         (losses['loss_ce'] + losses['loss_prior']).backward()
@@ -98,10 +100,10 @@ def communication(matching):
     return sent[:forward], sent[forward:]
 
 
-@pytest.mark.parametrize('matching', ['fixed', 'sorted'])
-def test_the_head_sends_no_more_than_the_prototypes(ranks, matching):
+@pytest.mark.parametrize('head', [head.__name__ for head in HEADS])
+def test_the_head_sends_no_more_than_the_prototypes(ranks, head):
     """K for each iteration of Sinkhorn, for p_bar and for its gradient; the rest are scalars."""
-    for forward, backward in ranks['communication', matching]:
+    for forward, backward in (of_rank[head] for of_rank in ranks['communication']):
         assert forward == [50, 50, 50, 2, 51, 50, 2]  # Sinkhorn, mean, p_bar, two diagnostics
         assert sorted(backward) == [2, 51]
 
@@ -149,10 +151,11 @@ def test_sinkhorn_balances_the_global_batch(ranks):
     assert float((local.exp() - q[:3].exp()).abs().max()) > 1e-2, 'the test sees local sums'
 
 
-def make_head(marginal, **kwargs):
+def make_head(marginal, kind=PMSNHead):
     torch.manual_seed(3)
     prior = dict(type='PowerLawPrior', exponent=1.0)
-    return PMSNHead(6, 5, prior=prior, sinkhorn=dict(marginal=marginal), **kwargs).double()
+    sizes = dict(num_prototypes=6, embed_dim=5)
+    return kind(**sizes, prior=prior, sinkhorn=dict(marginal=marginal)).double()
 
 
 def head_step(rank, world_size, marginal):
@@ -186,7 +189,7 @@ def split_views(rank, world_size):
 
 def sorted_steps(anchors, target):
     """Losses, gradient and usage of two steps, the second in the order that the first made."""
-    head = make_head('prior', matching='sorted')
+    head = make_head('prior', SortedPMSNHead)
     steps = []
     for _ in range(2):
         losses = head.loss(anchors, target)

@@ -8,7 +8,6 @@ from ...functional import (
     entropy,
     global_mean,
     kl_divergence,
-    match_prior,
     prototype_terms,
     sharpen,
 )
@@ -31,18 +30,6 @@ class PMSNHead(PrototypeHead):
     :math:`\log K - H(\bar p)` is :math:`KL(\bar p \| u)`. Prototype k has
     rank k in the prior.
 
-    ``matching='sorted'`` is our own, an experiment: the prior is on the sizes
-    of clusters, whatever their index. The r-th most used prototype has rank r,
-
-    .. math:: v \leftarrow \beta v + (1 - \beta) \bar p, \qquad
-              \pi \to \pi_\sigma, \quad \sigma = \arg\min_\sigma KL(v \| \pi_\sigma)
-
-    (:func:`match_prior`), in the loss and in the marginal. The running mean v,
-    0 at first (no prototype is ahead, and ranks are those of 'fixed'), moves
-    after each loss in training mode, from the same :math:`\bar p` on all
-    ranks, unless that is not finite. Steps that are accumulated count singly.
-    It is the buffer ``usage`` and part of a checkpoint.
-
     The Sinkhorn marginal m is off, uniform (as MSN was released) or the
     prior. A uniform marginal makes the targets equipartitioned and so undoes
     any other prior; hence the default is the prior, which is our choice, as
@@ -60,22 +47,17 @@ class PMSNHead(PrototypeHead):
         sharpening: T of the targets; 1 leaves them as they are.
         sinkhorn: Config of :class:`Sinkhorn` (marginal, iterations).
         prior_loss: Config of :class:`PriorMatchingLoss` (loss_weight, direction).
-        matching: ``'fixed'``, as published, or ``'sorted'``.
-        usage_momentum: beta of the running mean; 0 takes the last batch alone.
         init_cfg: Initialisation config; prototypes start uniform in
             :math:`\pm 1/\sqrt{D}` on all ranks alike.
 
     Raises:
-        ValueError: If a size or temperature is not positive, the prior does
-            not fit num_prototypes, matching is unknown or usage_momentum not
-            in [0, 1).
+        ValueError: If a size or temperature is not positive, or the prior does
+            not fit num_prototypes.
 
     References:
         Assran et al., The Hidden Uniform Cluster Prior in Self-Supervised
         Learning, ICLR 2023; Masked Siamese Networks, ECCV 2022.
     """
-
-    usage: Tensor | None
 
     def __init__(
         self,
@@ -87,8 +69,6 @@ class PMSNHead(PrototypeHead):
         sinkhorn: dict | None = None,
         prior_loss: dict | None = None,
         init_cfg: dict | None = None,
-        matching: str = 'fixed',
-        usage_momentum: float = 0.9,
     ) -> None:
         if prior is None:
             prior = dict(type='PowerLawPrior', exponent=0.25)
@@ -97,31 +77,6 @@ class PMSNHead(PrototypeHead):
             raise UserError(f'sharpening must be positive, got {sharpening}')
         self.sharpening = sharpening
         self.prior_loss = MODELS.build(dict(type='PriorMatchingLoss') | (prior_loss or {}))
-
-        if matching not in ('fixed', 'sorted'):
-            raise UserError(f"matching must be 'fixed' or 'sorted', got {matching!r}")
-        if not 0 <= usage_momentum < 1:
-            raise UserError(f'usage_momentum must be in [0, 1), got {usage_momentum}')
-        self.matching = matching
-        self.usage_momentum = usage_momentum
-        # Without one there is no key in the state dict.
-        self.register_buffer('usage', torch.zeros(num_prototypes) if matching == 'sorted' else None)
-
-    @property
-    def matched_log_prior(self) -> Tensor:
-        """As in the base class; the prior in the order of usage where it is sorted."""
-        log_prior = super().matched_log_prior
-        return log_prior if self.usage is None else match_prior(log_prior, self.usage)
-
-    @torch.no_grad()
-    def _track_usage(self, log_mean: Tensor) -> None:
-        """Move the running mean of the global mean prediction; without waiting for a GPU."""
-        if self.usage is None or not self.training:
-            return
-        p_bar = log_mean.exp().to(self.usage)
-        moved = self.usage.lerp(p_bar, 1 - self.usage_momentum)
-        # In place: who takes a step back holds the buffer.
-        self.usage.copy_(torch.where(p_bar.isfinite().all(), moved, self.usage))
 
     @torch.no_grad()
     def targets(self, z: Tensor) -> Tensor:
@@ -148,15 +103,8 @@ class PMSNHead(PrototypeHead):
         with torch.autocast(anchors.device.type, enabled=False):
             log_prior = self.matched_log_prior
             q = self.targets(target)
-            self._check_width(anchors)
-            dtype = torch.promote_types(anchors.dtype, torch.float32)
-            cross_entropy, log_sums = prototype_terms(
-                anchors.to(dtype), self.prototypes.to(dtype), q, self.temperature
-            )
-            loss_ce = global_mean(cross_entropy)
-            log_mean = distributed_log_mean(log_sums, cross_entropy.numel())
+            loss_ce, log_mean = self._global_terms(anchors, q)
             loss_prior = self.prior_loss.divergence(log_mean, log_prior)
-        self._track_usage(log_mean)
         with torch.no_grad():
             return dict(
                 loss_ce=loss_ce,
@@ -165,3 +113,13 @@ class PMSNHead(PrototypeHead):
                 p_bar_entropy=entropy(log_mean),
                 **self._target_diagnostics(q),
             )
+
+    def _global_terms(self, anchors: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross-entropy, and the logarithm of the mean prediction, (K,), of all ranks."""
+        self._check_width(anchors)
+        dtype = torch.promote_types(anchors.dtype, torch.float32)
+        cross_entropy, log_sums = prototype_terms(
+            anchors.to(dtype), self.prototypes.to(dtype), q, self.temperature
+        )
+        loss_ce = global_mean(cross_entropy)
+        return loss_ce, distributed_log_mean(log_sums, cross_entropy.numel())

@@ -9,15 +9,16 @@ from mmssl_prior.config.arguments import accepted_arguments
 from mmssl_prior.config.numbers import check_numbers
 from mmssl_prior.errors import UserError
 from mmssl_prior.functional import power_law_prior, uniform_prior
-from mmssl_prior.models import PMSNHead, PriorSwAVHead
+from mmssl_prior.models import PMSNHead
+from mmssl_prior.study.sorted_matching import SortedPMSNHead
 from tests.models.msn_reference import msn_loss, predictions
 
 STEEP = dict(type='PowerLawPrior', exponent=1.0)
 
 
-def build(matching='sorted', prior=STEEP, **kwargs):
+def build(head=SortedPMSNHead, prior=STEEP, **kwargs):
     torch.manual_seed(0)
-    return PMSNHead(7, 5, prior=prior, matching=matching, **kwargs).double()
+    return head(num_prototypes=7, embed_dim=5, prior=prior, **kwargs).double()
 
 
 def embeddings(seed=0):
@@ -60,25 +61,25 @@ def test_three_steps_agree_with_a_loop(marginal):
 
 @pytest.mark.parametrize('prior', [STEEP, [1.0, 5.0, 2.0, 2.0, 1.0, 7.0, 3.0]], ids=['law', 'list'])
 def test_the_first_step_is_that_of_fixed_ranks(prior):
-    fixed, matched = build('fixed', prior), build(prior=prior)
+    fixed, matched = build(PMSNHead, prior), build(prior=prior)
     assert same(fixed.loss(*embeddings()), matched.loss(*embeddings()))
     assert not same(fixed.loss(*embeddings(1)), matched.loss(*embeddings(1)))
 
 
 def test_with_a_uniform_prior_it_is_msn():
-    fixed, matched = (build(m, dict(type='UniformPrior')) for m in ('fixed', 'sorted'))
+    fixed, matched = (build(h, dict(type='UniformPrior')) for h in (PMSNHead, SortedPMSNHead))
     for step in range(3):
         assert same(fixed.loss(*embeddings(step)), matched.loss(*embeddings(step)))
 
 
-@pytest.mark.parametrize('matching', ['fixed', 'sorted'])
-def test_the_index_of_a_prototype_means_nothing_if_sorted(matching):
-    head = build(matching)
+@pytest.mark.parametrize('kind', [PMSNHead, SortedPMSNHead])
+def test_the_index_of_a_prototype_means_nothing_if_sorted(kind):
+    head = build(kind)
     head.loss(*embeddings())  # from here on none are equal
     order = torch.tensor([3, 0, 6, 1, 5, 2, 4])
     other = copy.deepcopy(head)
     other.prototypes.data = head.prototypes.data[order]
-    if matching == 'fixed':
+    if kind is PMSNHead:
         assert not torch.isclose(
             head.loss(*embeddings(1))['prior_kl'], other.loss(*embeddings(1))['prior_kl']
         )
@@ -100,14 +101,6 @@ def test_a_resume_goes_on_to_the_bit():
     again.load_state_dict(state)
     for step in (1, 2):
         assert same(head.loss(*embeddings(step)), again.loss(*embeddings(step)))
-
-
-def test_fixed_ranks_have_no_state():
-    head = PMSNHead(7, 5)
-    assert head.matching == 'fixed' and set(head.state_dict()) == {'prototypes'}
-    assert head.matched_log_prior is head.log_prior
-    swav = PriorSwAVHead(7, 5)
-    assert swav.matched_log_prior is swav.log_prior
 
 
 def test_only_steps_of_a_training_are_counted():
@@ -136,22 +129,16 @@ def test_a_prior_that_waits_for_counts():
 
 
 @pytest.mark.parametrize(
-    ('kwargs', 'message'),
-    [
-        (dict(matching='greedy'), "matching must be 'fixed' or 'sorted', got 'greedy'"),
-        (dict(usage_momentum=1.0), r'usage_momentum must be in \[0, 1\), got 1.0'),
-        (dict(usage_momentum=-0.1), 'usage_momentum must be in'),
-        (dict(usage_momentum=float('nan')), 'usage_momentum must be in'),
-    ],
+    ('momentum', 'shown'), [(1.0, '1.0'), (-0.1, '-0.1'), (float('nan'), 'nan')]
 )
-def test_bad_arguments(kwargs, message):
-    with pytest.raises(UserError, match=message):
-        PMSNHead(7, 5, **kwargs)
+def test_bad_momentum(momentum, shown):
+    with pytest.raises(UserError, match=rf'usage_momentum must be in \[0, 1\), got {shown}'):
+        build(usage_momentum=momentum)
 
 
 def test_the_check_of_a_config_knows_its_arguments():
-    arguments = dict(matching='sorted', usage_momentum=0.5)
-    assert set(arguments) <= accepted_arguments(PMSNHead)
-    check_numbers('model.head', arguments, PMSNHead)
+    arguments = dict(num_prototypes=7, usage_momentum=0.5)
+    assert set(arguments) <= accepted_arguments(SortedPMSNHead)
+    check_numbers('model.head', arguments, SortedPMSNHead)
     with pytest.raises(UserError, match=r"head\.usage_momentum must be a number, got 'x'"):
-        check_numbers('model.head', dict(usage_momentum='x'), PMSNHead)
+        check_numbers('model.head', dict(usage_momentum='x'), SortedPMSNHead)

@@ -5,7 +5,8 @@ from itertools import permutations
 import pytest
 import torch
 
-from mmssl_prior.functional import kl_divergence, match_prior, power_law_prior, uniform_prior
+from mmssl_prior.functional import kl_divergence, power_law_prior, uniform_prior
+from mmssl_prior.study.sorted_matching import match_prior
 
 
 def distribution(size, seed):
