@@ -18,9 +18,8 @@ NAMED = 12
 CAPTION = (
     'Dots: runs; thin lines join those of one seed. Larger marks and bars: means and 95% intervals'
 )
-CAPTION_OF_PAIRS = (
-    f'. Below: paired differences to {{}}, filled where p < {SIGNIFICANT:g} after Holm'
-)
+CAPTION_OF_PAIRS = '. Below: paired differences to {}'
+CAPTION_OF_TESTS = f', filled where p < {SIGNIFICANT:g} after Holm'
 
 
 def write_report(
@@ -71,6 +70,7 @@ def write_report(
             caption = CAPTION
             if any(row.differences for row in rows):
                 caption += CAPTION_OF_PAIRS.format(f'{contrast.factor} = {contrast.baseline}')
+                caption += CAPTION_OF_TESTS * bool(table_of_tests(contrast, rows))
             lines += ['', f'![{contrast.title}](images/{picture.name})', '', f'{caption}.']
         lines.append('')
     part = '\n'.join(lines)

@@ -58,9 +58,14 @@ def contrast_legend(contrast: Contrast, rows: Sequence[Row]) -> str:
     if contrast.baseline is None:
         return text
     tests = sum(found.p is not None for row in rows for found in row.differences.values())
+    text += (
+        f' Δ: mean difference to {contrast.factor} = {contrast.baseline} on common seeds, in '
+        'points where the column is in %'
+    )
+    if not tests:
+        return f'{text}. No test: each needs two pairs that differ.'
     return (
-        f'{text} Δ: mean difference to {contrast.factor} = {contrast.baseline} on common seeds, in '
-        'points where the column is in %, with its 95% interval; bold where '
+        f'{text}, with its 95% interval; bold where '
         f'p < {SIGNIFICANT:g} in the paired t-test after Holm over the {tests} '
         f'test{"s" * (tests != 1)} of this table.'
     )
@@ -70,10 +75,12 @@ def table_of_tests(contrast: Contrast, rows: Sequence[Row]) -> list[str]:
     """A row for each difference: pairs, how many have the sign of the mean, p and Holm's p.
 
     Returns:
-        The lines; none without a difference.
+        The lines; none without a test.
     """
     head = [*contrast.varied, contrast.factor, 'metric', 'Δ', 'pairs', 'same sign', 'p', 'Holm']
     rule = ['---'] * (len(contrast.varied) + 2) + ['---:'] * 5
+    if not any(found.p is not None for row in rows for found in row.differences.values()):
+        return []
     units = units_of(contrast.metrics, rows)
     body = [
         [
@@ -90,7 +97,7 @@ def table_of_tests(contrast: Contrast, rows: Sequence[Row]) -> list[str]:
         for metric, label in contrast.metrics.items()
         if (found := row.differences.get(metric)) is not None
     ]
-    return _lines([head, rule, *body]) if body else []
+    return _lines([head, rule, *body])
 
 
 def _mean(mean: Mean | None, unit: Unit, runs: int) -> str:

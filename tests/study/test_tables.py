@@ -52,6 +52,12 @@ def test_legend_counts_the_tests_that_were_made():
     assert 'All equal: without a spread there is no interval and no test.' in legend
 
 
+def test_single_pairs_are_no_tests():
+    runs = [run('msn', batches, 0) for batches in ('many', 'few')]
+    assert not table_of_tests(*made(runs, runs))
+    assert contrast_legend(*made(runs, runs)).endswith('No test: each needs two pairs that differ.')
+
+
 def test_clear_differences_are_bold_and_no_others():
     """Differences 10.0, 10.1, 10.2 points of msn, t = 175; -10, 0, 10.3 of simclr."""
     few = {'msn': (0.600, 0.601, 0.602), 'simclr': (0.4, 0.5, 0.603)}
