@@ -5,7 +5,7 @@
 
 Hardware: `launch` starts eight GPUs of one machine for each run. The global
 batches of the recipes (1024 to 4096) want more for some methods; see the
-docstring of each config. Cost: ten pretrainings of 300 to 1000 epochs and the
+docstring of each config. Cost: twelve pretrainings of 100 to 1000 epochs and the
 linear probes of seven tasks for each.
 
 Result: not yet run.
@@ -33,7 +33,6 @@ factors = dict(
                 '+train_dataloader.batch_sampler.num_classes_per_batch': 960,
             }
         },
-        shuffled=dict(),
         few={
             'options': {
                 'train_dataloader.drop_last': False,

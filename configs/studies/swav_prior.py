@@ -15,12 +15,6 @@ factors = dict(
     },
     prior={
         '0': dict(),
-        '0.25': dict(
-            options={
-                'model.head.prior.type': 'PowerLawPrior',
-                '+model.head.prior.exponent': 0.25,
-            }
-        ),
         '1': dict(
             options={
                 'model.head.prior.type': 'PowerLawPrior',
@@ -30,6 +24,38 @@ factors = dict(
     },
 )
 grids = [
-    dict(levels=dict(method=['swav'], data=['0', '1'], prior=['0', '0.25', '1']), seeds=3),
+    dict(levels=dict(method=['swav'], data=['0', '1'], prior=['0', '1']), seeds=3),
 ]
-contrasts = [dict(title='Exponent of the prior of SwAV', factor='prior', baseline='0')]
+metrics = {
+    'patterns/linear': 'Class, linear',
+    'patterns/knn10': 'Class, k-NN',
+    'patterns/linear_many': 'many',
+    'patterns/linear_medium': 'medium',
+    'patterns/linear_few': 'few',
+    'scenes-kind/linear': 'Kind',
+    'scenes-count/linear': 'Count',
+    'scenes-distance/linear': 'Distance',
+    'patterns/rankme': 'RankMe',
+    'train/nmi': 'NMI',
+    'train/kl_to_prior': 'KL to prior',
+    'train/head_over_tail': 'head / tail',
+    'train/effective_prototypes': 'prototypes',
+}
+_class = ['patterns/linear', 'patterns/knn10']
+contrasts = [
+    dict(title='Exponent of the prior of SwAV', factor='prior', baseline='0', metrics=_class),
+    dict(
+        title='What prior 1 gives SwAV on long-tailed data, beside balanced',
+        difference=dict(prior=['1', '0']),
+        factor='data',
+        baseline='0',
+        metrics=_class,
+    ),
+    dict(
+        title='Exponent of the prior of SwAV, in detail',
+        factor='prior',
+        baseline='0',
+        metrics=[name for name in metrics if name not in _class],
+        tests=False,
+    ),
+]

@@ -9,9 +9,18 @@ from ..errors import UserError
 from .observation import Observation
 from .statistics import Difference, Mean, holm, mean_interval, paired_difference
 
-__all__ = ['Contrast', 'Planned', 'Row', 'StudyFacts', 'compare', 'narrowed', 'read_contrasts']
+__all__ = [
+    'Contrast',
+    'Planned',
+    'Row',
+    'StudyFacts',
+    'compare',
+    'differenced',
+    'narrowed',
+    'read_contrasts',
+]
 
-KEYS = ('title', 'factor', 'baseline', 'within', 'metrics')
+KEYS = ('title', 'factor', 'baseline', 'within', 'metrics', 'difference', 'tests')
 
 
 class StudyFacts(Protocol):
@@ -53,6 +62,9 @@ class Contrast(NamedTuple):
         baseline: The level that the others are compared with; None for means alone.
         others: Levels shown of each other factor.
         metrics: Label by name; empty for every metric that a run has.
+        difference: A factor and two of its levels, if the values compared are
+            themselves differences, of the first level to the second.
+        tests: Whether differences to the baseline are tested.
     """
 
     title: str
@@ -61,6 +73,8 @@ class Contrast(NamedTuple):
     baseline: str | None
     others: dict[str, tuple[str, ...]]
     metrics: dict[str, str]
+    difference: tuple[str, str, str] | None = None
+    tests: bool = True
 
     @property
     def varied(self) -> list[str]:
@@ -165,6 +179,9 @@ def _read_contrast(
             f'{where}: baseline {str(baseline)!r} is none of the levels of {factor}: '
             f'{_list(shown[factor])}'
         )
+    difference = _read_difference(entry, levels, where)
+    if difference is not None:
+        shown[difference[0]] = (_less(*difference[1:]),)
     named = entry.get('metrics') or list(metrics)
     if isinstance(named, str):
         raise UserError(f'{where}: metrics is a list of names, got the text {named!r}')
@@ -175,11 +192,95 @@ def _read_contrast(
         None if baseline is None else str(baseline),
         shown,
         {name: metrics.get(name, name) for name in named},
+        difference,
+        bool(entry.get('tests', True)),
     )
+
+
+def _read_difference(
+    entry: Mapping[str, Any], levels: Mapping[str, tuple[str, ...]], where: str
+) -> tuple[str, str, str] | None:
+    if 'difference' not in entry:
+        return None
+    found = entry['difference']
+    pair = list(*found.values()) if isinstance(found, Mapping) and len(found) == 1 else []
+    if len(pair) != 2 or pair[0] == pair[1]:
+        raise UserError(
+            f"{where}: difference is a factor with two levels, such as dict(prior=['1', '0']), "
+            f'got {found!r}'
+        )
+    (name,) = found
+    if name not in levels or name == entry['factor'] or name in (entry.get('within') or {}):
+        raise UserError(
+            f'{where}: difference names {name!r}; it must be a factor that is neither compared nor '
+            f'in within, one of {_list(levels)}'
+        )
+    for level in map(str, pair):
+        if level not in levels[name]:
+            raise UserError(
+                f'{where}: difference {name} names {level!r}; its levels are {_list(levels[name])}'
+            )
+    return name, str(pair[0]), str(pair[1])
+
+
+def _less(level: str, other: str) -> str:
+    return f'{level} - {other}'
 
 
 def _list(names: Iterable[str]) -> str:
     return ', '.join(names)
+
+
+def differenced(
+    contrast: Contrast, observations: Sequence[Observation], planned: Sequence[Planned]
+) -> tuple[Sequence[Observation], Sequence[Planned]]:
+    r"""Runs as pairs, where a contrast is one of differences.
+
+    .. math:: d_s = x_s - b_s
+
+    of the two levels on each common seed s at each place of the other factors.
+    The difference of such differences to those of the baseline is the
+    interaction of both factors.
+
+    Args:
+        contrast: Of the study.
+        observations: Of the study.
+        planned: Runs that it asks for.
+
+    Returns:
+        Both with pairs as runs; as they were for any other contrast.
+    """
+    if contrast.difference is None:
+        return observations, planned
+    return _paired(contrast.difference, observations), _paired(
+        contrast.difference, [Observation(dict(run.factors), run.seed, {}) for run in planned]
+    )
+
+
+def _paired(difference: tuple[str, str, str], runs: Sequence[Observation]) -> list[Observation]:
+    factor, level, other = difference
+    partners = {
+        (frozenset(run.factors.items()), run.seed): run.metrics
+        for run in runs
+        if run.factors[factor] == other
+    }
+    pairs = []
+    for run in runs:
+        place = frozenset({**run.factors, factor: other}.items())
+        metrics = partners.get((place, run.seed))
+        if run.factors[factor] == level and metrics is not None:
+            pairs.append(
+                Observation(
+                    {**run.factors, factor: _less(level, other)},
+                    run.seed,
+                    {
+                        name: value - metrics[name]
+                        for name, value in run.metrics.items()
+                        if name in metrics
+                    },
+                )
+            )
+    return pairs
 
 
 def narrowed(
@@ -222,7 +323,7 @@ def compare(
     """Means of each row of a contrast, and differences to the baseline of its cell.
 
     Values that are not finite count as missing. The tests of all rows and
-    metrics are one family of Holm's.
+    metrics, if the contrast has any, are one family of Holm's.
 
     Args:
         contrast: Of the study.
@@ -252,7 +353,7 @@ def compare(
                     other = values[contrast.baseline][metric]
                     found = paired_difference(of_level, other)
                     if found is not None:
-                        differences[metric] = found
+                        differences[metric] = found if contrast.tests else found._replace(p=None)
                         common = sorted(of_level.keys() & other.keys())
                         pairs[metric] = {seed: of_level[seed] - other[seed] for seed in common}
             means = {

@@ -5,7 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import UserError, printable
-from .contrast import Contrast, Planned, Row, StudyFacts, compare, narrowed, read_contrasts
+from .contrast import (
+    Contrast,
+    Planned,
+    Row,
+    StudyFacts,
+    compare,
+    differenced,
+    narrowed,
+    read_contrasts,
+)
 from .figures import plot_contrast
 from .observation import Observation
 from .tables import SIGNIFICANT, contrast_legend, contrast_table, table_of_tests
@@ -59,8 +68,9 @@ def write_report(
         if not contrast.metrics:
             every = sorted({name for one in observations for name in one.metrics})
             contrast = contrast._replace(metrics={name: name for name in every})
-        contrast = narrowed(contrast, observations, planned)
-        rows = compare(contrast, observations, planned)
+        runs, asked = differenced(contrast, observations, planned)
+        contrast = narrowed(contrast, runs, asked)
+        rows = compare(contrast, runs, asked)
         lines += _section(contrast, rows)
         if any(row.means for row in rows):
             picture = out_dir / 'images' / f'results-{study.name}-{_slug(contrast.title)}.png'

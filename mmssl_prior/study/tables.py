@@ -50,6 +50,9 @@ def contrast_table(contrast: Contrast, rows: Sequence[Row]) -> list[str]:
 def contrast_legend(contrast: Contrast, rows: Sequence[Row]) -> str:
     """What the signs of a table mean, in one line."""
     text = 'Mean ± half of its 95% interval (Student) over n seeds.'
+    if contrast.difference is not None:
+        factor, level, other = contrast.difference
+        text = f'Of {factor} = {level} less {factor} = {other} on the same seed: {text}'
     shown: list[Mean | Difference] = [
         one for row in rows for side in (row.means, row.differences) for one in side.values()
     ]
@@ -62,12 +65,13 @@ def contrast_legend(contrast: Contrast, rows: Sequence[Row]) -> str:
         f' Δ: mean difference to {contrast.factor} = {contrast.baseline} on common seeds, in '
         'points where the column is in %'
     )
+    if not contrast.tests:
+        return f'{text}, with its 95% interval. Nothing is tested here.'
     if not tests:
         return f'{text}. No test: each needs two pairs that differ.'
     return (
-        f'{text}, with its 95% interval; bold where '
-        f'p < {SIGNIFICANT:g} in the paired t-test after Holm over the {tests} '
-        f'test{"s" * (tests != 1)} of this table.'
+        f'{text}, with the 95% interval of each by itself; bold where p < {SIGNIFICANT:g} in the '
+        f'paired t-test after Holm over the {tests} test{"s" * (tests != 1)} of this table.'
     )
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from mmssl_prior.errors import UserError
-from mmssl_prior.study.contrast import compare, narrowed, read_contrasts
+from mmssl_prior.study.contrast import compare, differenced, narrowed, read_contrasts
 from tests.study.grids import PLAN, RUNS, run, study
 
 METRIC = 'patterns/linear'
@@ -42,6 +42,33 @@ def test_within_restricts_other_factors_and_the_factor_itself():
     assert rows[1].differences[METRIC].value == pytest.approx(0.01)
     contrast, rows = rows_of(within=dict(batches=['many']), baseline=None)
     assert [(row.cell, row.level) for row in rows] == [(('msn',), 'many'), (('simclr',), 'many')]
+
+
+def test_differences_of_differences_by_hand():
+    """Few less many: msn loses 1, 2, 6 points, simclr gains 1 and 1; seed 2 of it is missing."""
+    entry = dict(
+        title='T', factor='method', baseline='simclr', difference=dict(batches=['few', 'many'])
+    )
+    (contrast,) = read_contrasts(study(contrasts=[entry]))
+    runs, planned = differenced(contrast, RUNS, PLAN)
+    contrast = narrowed(contrast, runs, planned)
+    assert contrast.fixed == dict(batches='few - many')
+    msn, simclr = compare(contrast, runs, planned)
+    assert (msn.runs, msn.planned, simclr.runs, simclr.planned) == ((0, 1, 2), 3, (0, 1), 3)
+    assert msn.values[METRIC] == pytest.approx({0: -0.01, 1: -0.02, 2: -0.06})
+    assert simclr.means[METRIC].value == pytest.approx(0.01)
+    assert msn.pairs[METRIC] == pytest.approx({0: -0.02, 1: -0.03})
+    assert msn.differences[METRIC].p is not None
+    # Nothing else is touched.
+    contrast, _ = rows_of()
+    assert differenced(contrast, RUNS, PLAN) == (RUNS, PLAN)
+
+
+def test_without_tests_there_are_intervals_alone():
+    tested, shown = rows_of()[1], rows_of(tests=False)[1]
+    for row, other in zip(tested, shown):
+        for metric, found in other.differences.items():
+            assert found == row.differences[metric]._replace(p=None, adjusted=None)
 
 
 def test_levels_may_be_numbers():
@@ -128,6 +155,17 @@ def test_a_study_without_contrasts_shows_means():
             "within method names 'b'; its levels are msn, simclr",
         ),
         (dict(title='T', factor='batches', base='few'), "has no key 'base'; the keys are title"),
+        (dict(title='T', factor='method', difference='few'), 'difference is a factor with two lev'),
+        (dict(title='T', factor='method', difference=dict(batches=['few'])), 'two levels'),
+        (dict(title='T', factor='method', difference=dict(batches=['few', 'few'])), 'two levels'),
+        (
+            dict(title='T', factor='batches', difference=dict(batches=['few', 'many'])),
+            "difference names 'batches'; it must be a factor that is neither compared nor in",
+        ),
+        (
+            dict(title='T', factor='method', difference=dict(batches=['few', 'all'])),
+            "difference batches names 'all'; its levels are many, few",
+        ),
         (dict(title='T', factor='batches', metrics='a/b'), "metrics is a list.*'a/b'"),
     ],
 )

@@ -52,6 +52,18 @@ def test_legend_counts_the_tests_that_were_made():
     assert 'All equal: without a spread there is no interval and no test.' in legend
 
 
+def test_legend_says_what_was_subtracted_and_what_was_not_tested():
+    entry = dict(
+        title='T', factor='method', baseline='msn', difference=dict(batches=['few', 'many'])
+    )
+    assert contrast_legend(*made(contrasts=[entry])).startswith(
+        'Of batches = few less batches = many on the same seed: Mean ± half'
+    )
+    entry = dict(title='T', factor='batches', baseline='many', tests=False)
+    assert contrast_legend(*made(contrasts=[entry])).endswith('Nothing is tested here.')
+    assert not table_of_tests(*made(contrasts=[entry]))
+
+
 def test_single_pairs_are_no_tests():
     runs = [run('msn', batches, 0) for batches in ('many', 'few')]
     assert not table_of_tests(*made(runs, runs))
