@@ -6,8 +6,7 @@ import shutil
 import pytest
 
 from mmssl_prior.cli.study import main
-from mmssl_prior.study import read_rows, read_study, study_cells, study_runs
-from mmssl_prior.study.execution import progress
+from mmssl_prior.study import read_rows, read_study, study_cells
 from tests.smoke import ROOT
 
 DOCS = ROOT / 'docs'
@@ -18,11 +17,6 @@ SHOWN = re.findall(r'<!-- study: (\w+) -->', (DOCS / 'results.md').read_text())
 def test_the_page_is_that_of_the_table(name, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     study = ROOT / f'configs/studies/{name}.py'
-    state = progress(
-        study_runs(study_cells(read_study(study))), read_rows(DOCS / 'results/runs.csv')
-    )
-    if state.stale:
-        pytest.skip(f'{len(state.stale)} rows are of other code: run the study anew')
     shutil.copy(DOCS / 'results.md', tmp_path)
     arguments = ['--work-dir', str(tmp_path / 'work'), '--report', str(tmp_path)]
     assert main([str(study), *arguments]) == 0

@@ -15,15 +15,14 @@ from mmssl_prior.study import (
     Row,
     Run,
     Study,
-    observations,
     read_rows,
     read_study,
     study_cells,
     study_runs,
 )
 from mmssl_prior.study.execution import Outcome, collect, execute, progress
-from mmssl_prior.study.plan import mixed_versions, plan, stale_line
-from mmssl_prior.study.rows import by_run
+from mmssl_prior.study.plan import earlier_line, mixed_versions, plan, stale_line
+from mmssl_prior.study.rows import by_run, observations, rows_to_report
 from mmssl_prior.study.work import Tools, evaluation_arguments, read_row
 
 __all__ = ['main', 'parse_args']
@@ -164,12 +163,13 @@ def _say_finished(runs: Sequence[Run], rows: Sequence[Row], results: Path) -> No
 def _report(study: Study, cells: Sequence[Cell], rows: Sequence[Row], out: Path) -> None:
     from mmssl_prior.study.report import write_report
 
-    stale = progress(study_runs(cells), rows).stale
-    if stale:
-        _say(stale_line(stale))
+    found = rows_to_report(cells, rows)
     planned = [Observation(cell.factors, cell.run.seed, {}) for cell in cells]
-    for path in write_report(study, observations(cells, rows), out, planned):
+    note = earlier_line(found)
+    for path in write_report(study, observations(cells, found), out, planned, note):
         _say(printable(path))
+    if note:
+        _say(note)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,7 +3,7 @@
 from .cells import Cell, Run, study_cells, study_runs
 from .observation import Observation
 from .reading import read_study
-from .rows import Row, add_rows, observations, read_rows, study_rows
+from .rows import Row, add_rows, read_rows, study_rows
 from .study import Grid, Level, Study
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     'Run',
     'Study',
     'add_rows',
-    'observations',
     'read_rows',
     'read_study',
     'study_cells',

@@ -16,11 +16,11 @@ from mmengine.logging import MMLogger
 from ..config import apply_overrides, load_config, package_root, parse_overrides
 from ..errors import UserError
 from ..evaluation.tasks import select_tasks
-from .code import package_code
+from .code import CodeTree, package_code
 from .identity import evaluated_digest, trained_digest
 from .study import Level, Study
 
-__all__ = ['Cell', 'Run', 'study_cells', 'study_runs']
+__all__ = ['Cell', 'Run', 'is_current', 'study_cells', 'study_runs']
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def study_cells(study: Study, only: str | None = None) -> list[Cell]:
             places.update({(seed, tuple(levels.items())): None for seed in grid.seeds})
     # Stable: within a seed the order of the file.
     ordered = sorted(places, key=lambda place: place[0])
-    maker = _Maker(study)
+    maker = _Maker(study, package_code())
     cells = [Cell(dict(levels), maker.run(dict(levels), seed)) for seed, levels in ordered]
     _check_seeds(study, cells)
     return cells
@@ -121,6 +121,16 @@ def study_cells(study: Study, only: str | None = None) -> list[Cell]:
 def study_runs(cells: Sequence[Cell]) -> list[Run]:
     """The runs behind cells, each once, in their order."""
     return list({cell.run.evaluated: cell.run for cell in cells}.values())
+
+
+def is_current(study: Study, cell: Cell) -> bool:
+    """Whether config and code, as they lie on the disk now, are still those of a cell."""
+    maker = _Maker(study, CodeTree(package_code().root))
+    try:
+        run = maker.run(cell.factors, cell.run.seed)
+    except UserError:
+        return False
+    return (run.trained, run.evaluated) == (cell.run.trained, cell.run.evaluated)
 
 
 def _product(levels: list[tuple[str, tuple[str, ...]]]) -> Iterator[dict[str, str]]:
@@ -148,8 +158,8 @@ def _check_seeds(study: Study, cells: Sequence[Cell]) -> None:
 class _Maker:
     """Runs of cells; configs are read once for each seed, not for each override."""
 
-    def __init__(self, study: Study) -> None:
-        self.study, self.tree = study, package_code()
+    def __init__(self, study: Study, tree: CodeTree) -> None:
+        self.study, self.tree = study, tree
         self.configs: dict[tuple, Config] = {}
         self.datasets = {task.dataset for task in select_tasks(study.evaluation['tasks'])}
 

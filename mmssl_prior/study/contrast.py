@@ -203,7 +203,9 @@ def _read_difference(
     if 'difference' not in entry:
         return None
     found = entry['difference']
-    pair = list(*found.values()) if isinstance(found, Mapping) and len(found) == 1 else []
+    pair: list[Any] = (
+        list(*found.values()) if isinstance(found, Mapping) and len(found) == 1 else []
+    )
     if len(pair) != 2 or pair[0] == pair[1]:
         raise UserError(
             f"{where}: difference is a factor with two levels, such as dict(prior=['1', '0']), "

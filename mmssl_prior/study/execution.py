@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from ..errors import Preempted, printable
 from ..evaluation.tasks import select_tasks
-from .cells import Cell, Run
+from .cells import Cell, Run, is_current
 from .pool import Pool
 from .rows import Row, add_rows, by_run, is_stale
 from .study import Study
-from .work import BUSY, LOG, Job, Tools, read_row, work
+from .work import BUSY, LOG, Job, Tools, read_row, refuse, work
 
 __all__ = ['PRELOADED_TASKS', 'Outcome', 'Progress', 'collect', 'execute', 'progress']
 
@@ -90,7 +90,12 @@ def execute(
     pool = Pool(slots, preload, {PRELOADED_TASKS: names})
     report = _Report(_names(cells), len(runs), results, say)
 
+    cell_of = {cell.run.evaluated: cell for cell in cells}
+
     def target(job: Job, slot: Mapping[str, str]) -> tuple:
+        # Its row would say that it is of what the digests were made of.
+        if not is_current(study, cell_of[job.run.evaluated]):
+            return refuse, job
         return work, replace(job, environment={**os.environ, **slot}), tools
 
     jobs = [Job(run, (work_dir / run.trained).resolve(), study.evaluation, {}) for run in runs]

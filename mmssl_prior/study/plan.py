@@ -1,6 +1,6 @@
 """What a study would do: its cells, the commands that are missing, and what they cost."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -9,7 +9,7 @@ from .execution import progress
 from .rows import Row, by_run
 from .study import Study
 
-__all__ = ['core_minutes', 'mixed_versions', 'plan']
+__all__ = ['core_minutes', 'earlier_line', 'mixed_versions', 'plan', 'stale_line']
 
 VERSIONS = ('mmssl_prior', 'torch', 'mmengine', 'mmpretrain', 'device')
 
@@ -71,6 +71,17 @@ def stale_line(stale: Sequence[Row]) -> str:
         f'{len(stale)} rows of the table are of the same runs under other code, settings or '
         'evaluation: they stay there and are not used'
     )
+
+
+def earlier_line(found: Mapping[str, Row]) -> str:
+    """What of a page is of earlier code; empty where nothing is."""
+    earlier = {
+        (row.config, row.code): row.date for key, row in found.items() if row.evaluated != key
+    }
+    named = [f'`{config}` (code {code}, {date})' for (config, code), date in earlier.items()]
+    if not named:
+        return ''
+    return f'Of earlier code, settings or evaluation: the runs of {", ".join(sorted(named))}.'
 
 
 def _table(

@@ -36,6 +36,7 @@ def write_report(
     observations: Sequence[Observation],
     out_dir: str | Path,
     planned: Sequence[Planned],
+    note: str = '',
 ) -> list[Path]:
     """Write a study's part of ``results.md``, and its figures into ``images``.
 
@@ -48,6 +49,7 @@ def write_report(
         observations: Of its finished runs.
         out_dir: Folder of the page.
         planned: All runs that it asks for; those that are missing are named.
+        note: A line on the runs, behind how many there are.
 
     Returns:
         The files written, the page first.
@@ -61,6 +63,7 @@ def write_report(
     page = out_dir / PAGE
     text = _read(page)
     lines = [f'## {study.title}', '', study.question, '', *_finished(study, observations, planned)]
+    lines += [note, ''] if note else []
     paths = [page]
     contrasts = read_contrasts(study)
     around = _split(text, study.name, page)

@@ -16,7 +16,16 @@ from .cells import Cell, Run, study_cells
 from .observation import Observation
 from .study import Study
 
-__all__ = ['Row', 'add_rows', 'by_run', 'is_stale', 'observations', 'read_rows', 'study_rows']
+__all__ = [
+    'Row',
+    'add_rows',
+    'by_run',
+    'is_stale',
+    'observations',
+    'read_rows',
+    'rows_to_report',
+    'study_rows',
+]
 
 
 @dataclass(frozen=True)
@@ -182,9 +191,13 @@ def is_stale(row: Row, run: Run) -> bool:
     return same and row.evaluated != run.evaluated
 
 
-def observations(cells: Sequence[Cell], rows: Sequence[Row]) -> list[Observation]:
-    """The finished cells, from rows of their very code and settings; no others are looked at."""
-    found = by_run(rows)
+def observations(cells: Sequence[Cell], found: Mapping[str, Row]) -> list[Observation]:
+    """The finished cells.
+
+    Args:
+        cells: Of a study.
+        found: Row by the key of the run, of :func:`by_run` or :func:`rows_to_report`.
+    """
     return [
         Observation(cell.factors, cell.run.seed, dict(found[cell.run.evaluated].metrics))
         for cell in cells
@@ -192,6 +205,34 @@ def observations(cells: Sequence[Cell], rows: Sequence[Row]) -> list[Observation
     ]
 
 
+def rows_to_report(cells: Sequence[Cell], rows: Sequence[Row]) -> dict[str, Row]:
+    """What a page shows: current rows, and of a config without any, the last of earlier code.
+
+    Rows of one config are never mixed: a single current one leaves all earlier
+    ones aside, and of these only those count whose code is that of the last.
+
+    Args:
+        cells: Of a study.
+        rows: Of the table.
+
+    Returns:
+        Row by the key of the run.
+    """
+    current = by_run(rows)
+    runs = {cell.run.evaluated: cell.run for cell in cells}
+    fresh = {run.name for key, run in runs.items() if key in current}
+    asked = {(run.name, run.options, run.variables) for run in runs.values()}
+    earlier = [row for row in rows if row.identity in asked and row.config not in fresh]
+    code = {row.config: row.code for row in earlier}
+    last = {row.identity: row for row in earlier if row.code == code[row.config]}
+    found = {}
+    for key, run in runs.items():
+        row = current.get(key) or last.get((run.name, run.options, run.variables))
+        if row is not None:
+            found[key] = row
+    return found
+
+
 def study_rows(study: Study, rows: Sequence[Row]) -> list[Observation]:
-    """What has been measured for a study, as (factors, seed, metrics)."""
-    return observations(study_cells(study), rows)
+    """What has been measured for a study, as (factors, seed, metrics): current rows alone."""
+    return observations(study_cells(study), by_run(rows))

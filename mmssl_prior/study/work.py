@@ -29,7 +29,7 @@ from .metrics import evaluation_metrics
 from .rows import Row
 from .structure import prototype_metrics
 
-__all__ = ['BUSY', 'FAILED', 'Job', 'Tools', 'evaluation_arguments', 'read_row', 'work']
+__all__ = ['BUSY', 'FAILED', 'Job', 'Tools', 'evaluation_arguments', 'read_row', 'refuse', 'work']
 
 FAILED, BUSY = 1, 4  # exit status; BUSY where another process has the run
 LOG, LOCK, ROW, TRAINED, COST = 'log.txt', 'lock', 'row.json', 'trained.json', 'cost.json'
@@ -100,6 +100,14 @@ def work(job: Job, tools: Tools) -> None:
         with _cost(job.folder):
             status = _guarded(job, tools)
         sys.exit(status)
+
+
+def refuse(job: Job) -> None:
+    """In place of :func:`work` for a run that is no longer the one that was asked for."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    with (job.folder / LOG).open('a', encoding='utf-8') as log:
+        log.write('error: its config or the code has changed since this call began; start again\n')
+    sys.exit(FAILED)
 
 
 def read_row(folder: Path, evaluated: str) -> Row | None:

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from mmssl_prior.errors import UserError
-from mmssl_prior.study import Cell, Observation, Row, Run, add_rows, observations, read_rows
+from mmssl_prior.study import Cell, Observation, Row, Run, add_rows, read_rows
 from mmssl_prior.study.execution import progress
-from mmssl_prior.study.plan import core_minutes, mixed_versions
+from mmssl_prior.study.plan import core_minutes, earlier_line, mixed_versions
+from mmssl_prior.study.rows import by_run, observations, rows_to_report
 
 ROW = Row(
     trained='t0',
@@ -114,17 +115,41 @@ def test_a_stale_row_is_counted_and_not_used():
     state = progress(runs, rows)
     assert (state.done, state.missing, state.stale) == ([], runs, [stale])
     cells = [Cell(dict(prior=name), one) for name, one in zip('ab', runs)]
-    assert observations(cells, rows) == []
+    assert observations(cells, by_run(rows)) == []
     # The current row makes up for it; the old one stays aside.
     state = progress(runs, [*rows, ROW])
     assert (state.done, state.missing, state.stale) == (runs[:1], runs[1:], [stale])
-    found = observations(cells, [*rows, ROW])
+    found = observations(cells, by_run([*rows, ROW]))
     assert found == [Observation(dict(prior='a'), 0, ROW.metrics)]
 
 
 def test_two_cells_may_be_of_one_run():
     cells = [Cell(dict(prior=name), run('e0')) for name in 'ab']
-    assert [one.factors['prior'] for one in observations(cells, [ROW])] == ['a', 'b']
+    assert [one.factors['prior'] for one in observations(cells, by_run([ROW]))] == ['a', 'b']
+
+
+def test_a_page_shows_the_last_code_of_a_config_and_never_two():
+    runs = [run('e0'), run('e1', seed=1)]
+    cells = [Cell(dict(prior=name), one) for name, one in zip('ab', runs)]
+    seed = dict(environment='SEED=1', seed=1)
+    oldest = [
+        replace(ROW, evaluated='o0', code='o'),
+        replace(ROW, evaluated='o1', code='o', **seed),
+    ]
+    # Evaluated twice: the later row counts. Of seed 1 there is none of this code.
+    older = [replace(ROW, evaluated=key, code='p', date='2026-02-01') for key in ('p0', 'p1')]
+    assert rows_to_report(cells, []) == {} and earlier_line({}) == ''
+    found = rows_to_report(cells, oldest)
+    assert found == dict(zip(('e0', 'e1'), oldest))
+    assert [one.seed for one in observations(cells, found)] == [0, 1]
+    assert rows_to_report(cells, [*oldest, *older]) == dict(e0=older[1])
+    assert earlier_line(dict(e0=older[1])) == (
+        'Of earlier code, settings or evaluation: the runs of `a.py` (code p, 2026-02-01).'
+    )
+    # A single current row leaves all others of its config aside.
+    current = replace(ROW, evaluated='e1', **seed)
+    found = rows_to_report(cells, [*oldest, current, *older])
+    assert found == dict(e1=current) and earlier_line(found) == ''
 
 
 def test_cost_is_the_median_of_the_same_config_and_overrides():
