@@ -23,7 +23,7 @@ With weight 0 the prior acts by the marginal alone, with the marginal off by the
 term alone.
 """
 
-_base_ = ['../_base_/studies/small.py', '../_base_/studies/methods.py']
+_base_ = ['../_base_/studies/long_tail.py', '../_base_/studies/methods.py']
 
 title = 'The prior'
 question = 'Which prior suits which data, and how much do the other choices matter?'
@@ -111,24 +111,18 @@ grids = [
         seeds=3,
     ),
 ]
-metrics = {
-    'patterns/linear': 'Class, linear',
-    'patterns/knn10': 'Class, k-NN',
-    'patterns/linear_many': 'many',
-    'patterns/linear_medium': 'medium',
-    'patterns/linear_few': 'few',
-    'scenes-kind/linear': 'Kind',
-    'scenes-count/linear': 'Count',
-    'scenes-distance/linear': 'Distance',
-    'patterns/rankme': 'RankMe',
-    'train/nmi': 'NMI',
-    'train/kl_to_prior': 'KL to prior',
-    'train/head_over_tail': 'head / tail',
-    'train/effective_prototypes': 'prototypes',
-}
 _class = ['patterns/linear', 'patterns/knn10']
 _groups = [*_class, 'patterns/linear_many', 'patterns/linear_medium', 'patterns/linear_few']
-_rest = [name for name in metrics if name not in _groups]
+_rest = [
+    'scenes-kind/linear',
+    'scenes-count/linear',
+    'scenes-distance/linear',
+    'patterns/rankme',
+    'train/nmi',
+    'train/kl_to_prior',
+    'train/head_over_tail',
+    'train/effective_prototypes',
+]
 _usual = dict(method=['pmsn'], weight=['1'], marginal=['prior'], prototypes=['64'])
 contrasts = [
     dict(

@@ -3,7 +3,7 @@
 python tools/study.py configs/studies/swav_prior.py
 """
 
-_base_ = ['../_base_/studies/small.py', '../_base_/studies/methods.py']
+_base_ = ['../_base_/studies/long_tail.py', '../_base_/studies/methods.py']
 
 title = 'SwAV with a prior'
 question = 'Does a prior do to SwAV what it does to PMSN?'
@@ -26,21 +26,6 @@ factors = dict(
 grids = [
     dict(levels=dict(method=['swav'], data=['0', '1'], prior=['0', '1']), seeds=3),
 ]
-metrics = {
-    'patterns/linear': 'Class, linear',
-    'patterns/knn10': 'Class, k-NN',
-    'patterns/linear_many': 'many',
-    'patterns/linear_medium': 'medium',
-    'patterns/linear_few': 'few',
-    'scenes-kind/linear': 'Kind',
-    'scenes-count/linear': 'Count',
-    'scenes-distance/linear': 'Distance',
-    'patterns/rankme': 'RankMe',
-    'train/nmi': 'NMI',
-    'train/kl_to_prior': 'KL to prior',
-    'train/head_over_tail': 'head / tail',
-    'train/effective_prototypes': 'prototypes',
-}
 _class = ['patterns/linear', 'patterns/knn10']
 contrasts = [
     dict(title='Exponent of the prior of SwAV', factor='prior', baseline='0', metrics=_class),
@@ -55,7 +40,6 @@ contrasts = [
         title='Exponent of the prior of SwAV, in detail',
         factor='prior',
         baseline='0',
-        metrics=[name for name in metrics if name not in _class],
         tests=False,
     ),
 ]
