@@ -99,11 +99,24 @@ contrasts = [
         metrics=_class,
     ),
     dict(
-        title='Transfer',
+        title='Transfer, linear probe',
         factor='batches',
         baseline='many',
         within=dict(method=_paper, batches=['many', 'few']),
-        metrics=[name for name in metrics if name not in _class],
+        metrics=['scenes-kind/linear', 'scenes-count/linear', 'scenes-distance/linear'],
+        tests=False,
+    ),
+    dict(
+        title='Transfer, k-NN, and RankMe',
+        factor='batches',
+        baseline='many',
+        within=dict(method=_paper, batches=['many', 'few']),
+        metrics=[
+            'scenes-kind/knn10',
+            'scenes-count/knn10',
+            'scenes-distance/knn10',
+            'patterns/rankme',
+        ],
         tests=False,
     ),
     dict(
