@@ -83,8 +83,8 @@ def rankme(features: Tensor, eps: float = 1e-7) -> float:
     values = covariance_spectrum(features, centred=False).sqrt()[: min(features.shape)]
     if not values[0] > 0:
         raise UserError(
-            'RankMe: all features are zero, the encoder has collapsed: take an earlier checkpoint, or '
-            'leave the measure spectrum out'
+            'RankMe: all features are zero, the encoder has collapsed: take an earlier checkpoint, '
+            'or leave the measure spectrum out'
         )
     return effective_rank(values, eps)
 
