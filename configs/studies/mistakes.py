@@ -35,6 +35,7 @@ contrasts = [
         title='One mistake at a time, in detail',
         factor='head',
         baseline='ours',
+        metrics=['patterns/linear_few', 'train/nmi', 'train/kl_to_prior', 'train/head_over_tail'],
         tests=False,
     ),
 ]

@@ -113,6 +113,14 @@ grids = [
 ]
 _class = ['patterns/linear', 'patterns/knn10']
 _groups = [*_class, 'patterns/linear_many', 'patterns/linear_medium', 'patterns/linear_few']
+_detail = [
+    *_groups[2:],
+    'train/nmi',
+    'train/kl_to_prior',
+    'train/head_over_tail',
+    'train/effective_prototypes',
+]
+_small = [*_class, 'train/nmi', 'train/kl_to_prior', 'train/head_over_tail']
 _rest = [
     'scenes-kind/linear',
     'scenes-count/linear',
@@ -184,6 +192,7 @@ contrasts = [
         factor='marginal',
         baseline='prior',
         within=dict(_usual, data=['1'], marginal=['prior', 'uniform', 'off']),
+        metrics=_detail,
         tests=False,
     ),
     dict(
@@ -191,6 +200,7 @@ contrasts = [
         factor='method',
         baseline='pmsn',
         within=dict(_usual, data=['1'], method=['pmsn', 'sorted pmsn']),
+        metrics=_detail,
         tests=False,
     ),
     dict(
@@ -198,6 +208,7 @@ contrasts = [
         factor='weight',
         baseline='1',
         within=dict(_usual, data=['1'], prior=['1'], weight=['0', '1', '5']),
+        metrics=_small,
         tests=False,
     ),
     dict(
@@ -205,6 +216,7 @@ contrasts = [
         factor='prototypes',
         baseline='64',
         within=dict(_usual, data=['1'], prior=['0.25'], prototypes=['16', '64', '256']),
+        metrics=_small,
         tests=False,
     ),
 ]

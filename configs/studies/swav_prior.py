@@ -40,6 +40,7 @@ contrasts = [
         title='Exponent of the prior of SwAV, in detail',
         factor='prior',
         baseline='0',
+        metrics=['patterns/linear_few', 'train/nmi', 'train/kl_to_prior', 'train/head_over_tail'],
         tests=False,
     ),
 ]

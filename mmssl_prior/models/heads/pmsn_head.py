@@ -33,7 +33,8 @@ class PMSNHead(PrototypeHead):
     The Sinkhorn marginal m is off, uniform (as MSN was released) or the
     prior. A uniform marginal makes the targets equipartitioned and so undoes
     any other prior; hence the default is the prior, which is our choice, as
-    the paper's is not published.
+    the paper's is not published. docs/results.md measures all three: without
+    a marginal much is lost.
 
     Deviation from the MSN release: prototypes get the true gradient, where
     the release sums it over ranks (a factor that AdamW cancels).
