@@ -18,6 +18,7 @@ MARKERS = 'osD^vP'
 # Inches.
 WIDEST, NARROWEST, MARGIN, LETTER = 13.0, 3.4, 0.9, 0.085
 HEIGHTS = (3.0, 2.1)
+MOST_ROWS = 3
 # How far the axis goes on behind the outermost dots for the sake of intervals.
 BEYOND = 0.35
 
@@ -55,7 +56,9 @@ def plot_contrast(path: str | Path, contrast: Contrast, rows: Sequence[Row]) -> 
     placing = place_rows(contrast, rows)
     units = units_of((m for m in contrast.metrics if any(m in row.means for row in rows)), rows)
     heights = HEIGHTS if any(row.differences for row in rows) else HEIGHTS[:1]
-    width = min(max(MARGIN + placing.slots * 0.32, NARROWEST), WIDEST)
+    # Many panels stand side by side, even where that is narrow: a column of eight is not looked at.
+    abreast = min(-(-len(units) // MOST_ROWS), 3)
+    width = min(max(MARGIN + placing.slots * 0.32, NARROWEST), WIDEST / abreast)
     lines = -(-len(units) // max(int(WIDEST // width), 1))
     columns = -(-len(units) // lines)
     with matplotlib.rc_context(STYLE):

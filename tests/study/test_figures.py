@@ -41,6 +41,22 @@ def test_the_same_numbers_give_the_same_bytes(tmp_path):
     assert (tmp_path / 'a.png').read_bytes() != (tmp_path / 'c.png').read_bytes()
 
 
+@pytest.mark.parametrize(('panels', 'columns'), [(1, 1), (3, 1), (4, 2), (8, 3)])
+def test_many_panels_stand_side_by_side(tmp_path, saved, panels, columns):
+    """Of forty levels each panel would be as wide as the page."""
+    levels = [f'l{i}' for i in range(40)]
+    names = [f'm{i}' for i in range(panels)]
+    runs = [
+        Observation(dict(batches=level), seed, {name: float(seed) for name in names})
+        for level in levels
+        for seed in range(2)
+    ]
+    entry = dict(title='T', factor='batches', baseline='l0', metrics=names)
+    draw(tmp_path / 'a.png', runs, factors=dict(batches=levels), contrasts=[entry])
+    grid = saved[0].axes[0].get_gridspec()
+    assert grid.ncols == columns and saved[0].get_figwidth() == pytest.approx(13)
+
+
 def test_every_run_mean_and_pair_is_drawn(tmp_path, saved):
     draw(tmp_path / 'a.png')
     values, pairs = saved[0].axes
