@@ -7,7 +7,7 @@ come equally often: compare with the other number of classes
 (data2vec_vit-mini_patterns-lt_k2.py), not with the shuffled long tail of
 data2vec_vit-mini_patterns-lt.py, whose settings it has.
 
-Result: not measured on the long tail. On balanced data, 20 epochs at 4e-3 and five
+Result: not yet measured on the long tail. On balanced data, 20 epochs at 4e-3 and five
 seeds: linear probe 0.621, k-NN 0.441 (configs/studies/batch_composition.py).
 """
 

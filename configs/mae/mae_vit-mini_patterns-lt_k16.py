@@ -7,7 +7,7 @@ come equally often: compare with the other number of classes
 (mae_vit-mini_patterns-lt_k2.py), not with the shuffled long tail of
 mae_vit-mini_patterns-lt.py, whose settings it has.
 
-Result: not measured on the long tail. On balanced data, 40 epochs at 4e-3 and five
+Result: not yet measured on the long tail. On balanced data, 40 epochs at 4e-3 and five
 seeds: linear probe 0.568, k-NN 0.355 (configs/studies/batch_composition.py).
 """
 

@@ -4,7 +4,7 @@
 
 pmsn_vit-mini_patterns-lt.py with a uniform prior and marginal.
 
-Result: not measured over its 30 epochs; ten of them are in docs/results.md.
+Result: not yet measured over its 30 epochs; ten of them are in docs/results.md.
 """
 
 _base_ = ['../pmsn/pmsn_vit-mini_patterns-lt.py']
