@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from ..evaluation.plots import STYLE
 from ..insight.prior_plots import PALETTE
-from .contrast import Contrast, Row
+from .comparison import Row
+from .contrast import Contrast
 from .placing import Placing, place_rows
 from .tables import SIGNIFICANT
 from .units import units_of

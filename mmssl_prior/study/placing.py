@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .contrast import Contrast, Row
+from .comparison import Row
+from .contrast import Contrast
 
 __all__ = ['Placing', 'Series', 'place_rows']
 

@@ -5,16 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import UserError, printable
-from .contrast import (
-    Contrast,
-    Planned,
-    Row,
-    StudyFacts,
-    compare,
-    differenced,
-    narrowed,
-    read_contrasts,
-)
+from .comparison import Row, compare, differenced, narrowed
+from .contrast import Contrast, Planned, StudyFacts, read_contrasts
 from .figures import plot_contrast
 from .observation import Observation
 from .tables import SIGNIFICANT, contrast_legend, contrast_table, table_of_tests

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from .contrast import Contrast, Row
+from .comparison import Row
+from .contrast import Contrast
 from .statistics import Difference, Mean
 from .units import Unit, units_of
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import NamedTuple
 
-from .contrast import Row
+from .comparison import Row
 
 __all__ = ['Unit', 'is_accuracy', 'units_of']
 

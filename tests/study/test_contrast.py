@@ -5,7 +5,8 @@ import math
 import pytest
 
 from mmssl_prior.errors import UserError
-from mmssl_prior.study.contrast import compare, differenced, narrowed, read_contrasts
+from mmssl_prior.study.comparison import compare, differenced, narrowed
+from mmssl_prior.study.contrast import read_contrasts
 from tests.study.grids import PLAN, RUNS, run, study
 
 METRIC = 'patterns/linear'
@@ -157,6 +158,7 @@ def test_a_study_without_contrasts_shows_means():
         (dict(title='T', factor='batches', base='few'), "has no key 'base'; the keys are title"),
         (dict(title='T', factor='method', difference='few'), 'difference is a factor with two lev'),
         (dict(title='T', factor='method', difference=dict(batches=['few'])), 'two levels'),
+        (dict(title='T', factor='method', difference=dict(batches=3)), 'two levels'),
         (dict(title='T', factor='method', difference=dict(batches=['few', 'few'])), 'two levels'),
         (
             dict(title='T', factor='batches', difference=dict(batches=['few', 'many'])),

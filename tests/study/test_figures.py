@@ -3,7 +3,8 @@
 import pytest
 from matplotlib.figure import Figure
 
-from mmssl_prior.study.contrast import compare, read_contrasts
+from mmssl_prior.study.comparison import compare
+from mmssl_prior.study.contrast import read_contrasts
 from mmssl_prior.study.figures import plot_contrast
 from mmssl_prior.study.observation import Observation
 from tests.study.grids import PLAN, RUNS, study

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from mmssl_prior.study.contrast import compare, read_contrasts
+from mmssl_prior.study.comparison import compare
+from mmssl_prior.study.contrast import read_contrasts
 from mmssl_prior.study.tables import contrast_legend, contrast_table, table_of_tests
 from tests.study.grids import PLAN, RUNS, run, study
 

@@ -19,7 +19,7 @@ factors = dict(
         'mae': dict(
             config='../mae/mae_vit-mini_patterns-lt.py',
             options={
-                'optim_wrapper.optimizer.lr': 4e-3,
+                **_rate,
                 'train_cfg.max_epochs': 40,
                 'train_cfg.val_interval': 40,
             },
@@ -27,7 +27,7 @@ factors = dict(
         'data2vec': dict(
             config='../data2vec/data2vec_vit-mini_patterns-lt.py',
             options={
-                'optim_wrapper.optimizer.lr': 4e-3,
+                **_rate,
                 'train_cfg.max_epochs': 20,
                 'train_cfg.val_interval': 20,
             },
