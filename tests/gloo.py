@@ -1,6 +1,7 @@
 """Real gloo process groups for tests: different data per rank, no mocks."""
 
 import os
+import sys
 import tempfile
 import time
 import traceback
@@ -85,16 +86,25 @@ def _rank(
             world_size=world_size,
             timeout=timedelta(seconds=max(timeout, LEAST)),
         )
-        torch.save(fn(rank, *args), f'{tmp}/result_{rank}.pt')
-        # A rank that leaves early would break its neighbours' last collective.
-        distributed.barrier()
-        distributed.destroy_process_group()
+        torch.save(fn(rank, *args), f'{tmp}/result_{rank}.part')
+        Path(tmp, f'result_{rank}.part').rename(Path(tmp, f'result_{rank}.pt'))
+        # A rank that leaves early would break its neighbours' last collective. They meet by files:
+        # torch 2.5 hangs now and then where a gloo group ends while another rank takes it down.
+        while not all(Path(tmp, f'result_{other}.pt').exists() for other in range(world_size)):
+            time.sleep(0.01)
     except BaseException:
         text = f'rank {rank} of {world_size} failed:\n{traceback.format_exc()}'
         Path(tmp, f'error_{rank}.part').write_text(text)
         Path(tmp, f'error_{rank}.part').rename(Path(tmp, f'error_{rank}.txt'))
-        # Not sys.exit, which could wait for gloo's threads.
-        os._exit(1)
+        _leave(1)
+    _leave(0)
+
+
+def _leave(code: int) -> None:
+    """Not by sys.exit, which could wait for gloo's threads."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _wait(processes: list, tmp: Path, deadline: float, timeout: float) -> None:

@@ -152,7 +152,7 @@ def leave(status: int) -> int:
 
     Gloo's threads may still run when the interpreter goes down. After
     ``destroy_process_group`` about one run in five aborted that way with all
-    its work done (torch 2.15). So the exit handlers run, and the
+    its work done (torch 2.15), or hung (torch 2.5). So the exit handlers run, and the
     interpreter's own teardown is left out.
     """
     if not (dist.is_available() and dist.is_initialized() and dist.get_backend() == 'gloo'):

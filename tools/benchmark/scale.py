@@ -23,6 +23,7 @@ import torch
 from step_common import Step, environment, median, msn_config, peak_memory, read, synchronize
 
 from mmssl_prior.cli.boundary import run_guarded
+from mmssl_prior.cli.distributed import leave
 from mmssl_prior.errors import UserError
 from mmssl_prior.models import PMSNHead
 
@@ -145,8 +146,7 @@ def on_rank(rank, ranks, folder, prototypes, repeat) -> None:
                 dict(seconds=median(seconds), collectives=len(sent), kib_sent=sum(sent) / 1024),
                 file,
             )
-    torch.distributed.barrier()
-    torch.distributed.destroy_process_group()
+    leave(0)
 
 
 def show(name, rows) -> None:
