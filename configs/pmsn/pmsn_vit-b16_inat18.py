@@ -10,7 +10,9 @@ schedules are those of the MSN release, not scaled.
 
 Our own choices, where the paper's are not published:
   * Sinkhorn's marginal over prototypes is the prior. MSN was released with a
-    uniform one, which would undo the prior.
+    uniform one, under which usage leaves the prior; without one much is lost
+    (both measured in miniature: docs/results.md, where no other exponent or
+    lambda was better either).
   * Patch drop 0.15, the value of the released ViT-S/16 config.
 
 The raw download is expected under data/inaturalist2018; another place:
