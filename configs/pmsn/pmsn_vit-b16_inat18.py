@@ -10,9 +10,9 @@ schedules are those of the MSN release, not scaled.
 
 Our own choices, where the paper's are not published:
   * Sinkhorn's marginal over prototypes is the prior. MSN was released with a
-    uniform one, under which usage leaves the prior; without one much is lost
-    (both measured in miniature: docs/results.md, where no other exponent or
-    lambda was better either).
+    uniform one. In miniature and with exponent 1 that flattened the usage, and
+    much was lost without any; no other exponent or lambda was shown to be better
+    (docs/results.md).
   * Patch drop 0.15, the value of the released ViT-S/16 config.
 
 The raw download is expected under data/inaturalist2018; another place:

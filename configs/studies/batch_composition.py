@@ -13,7 +13,7 @@ classes in a batch, methods that reconstruct hardly. What is tested of it: the
 class, by linear probe and k-NN, for the five methods of the paper over five
 seeds; what each joint-embedding method loses beside MAE and data2vec. Much of a
 loss may have nothing to do with a prior: gradients of batches of two classes
-are poorer for any method, and MAE and data2vec, whose losses are of single
+may be poorer for any method; MAE and data2vec, whose losses are of single
 images, show by how much. (This choice of tests was made when four of the five
 seeds of all but MSN were there, not before; all else is shown without tests.)
 """

@@ -5,9 +5,9 @@
 The rates are tried with one seed that no other study uses, on class-balanced
 data in shuffled batches. The rule, fixed before any run: the rate with the best
 mean of the linear probe and k-NN on the class. Two grids were added when the
-first had run, in which all but MAE were best at its highest rate, and MAE and
-data2vec, whose epochs cost a third and a half of the others', hardly beat their
-untrained networks: a higher rate for all, and longer trainings for these two,
+first had run, in which all but MAE were best at its highest rate, MAE did not
+beat its untrained network and data2vec was far behind the others, whose epochs
+cost three times and twice as much: a higher rate for all, and longer trainings for these two,
 of about the others' cost. What came out stands in docs/results.md.
 """
 

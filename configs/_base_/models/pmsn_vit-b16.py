@@ -24,8 +24,9 @@ model = dict(
         embed_dim=256,
         temperature=0.1,
         sharpening=0.25,
-        # Exponent, marginal and weight: no other value was better in miniature (docs/results.md);
-        # without a marginal much was lost, and under a uniform one usage left the prior.
+        # Exponent, marginal and weight: no other value was shown to be better in miniature. With
+        # exponent 1, much was lost without a marginal, and a uniform one flattened the usage
+        # (docs/results.md).
         prior=dict(type='PowerLawPrior', exponent=0.25),
         sinkhorn=dict(type='Sinkhorn', marginal='prior', iterations=3),
         prior_loss=dict(type='PriorMatchingLoss', loss_weight=1.0),

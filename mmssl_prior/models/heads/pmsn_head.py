@@ -31,10 +31,10 @@ class PMSNHead(PrototypeHead):
     rank k in the prior.
 
     The Sinkhorn marginal m is off, uniform (as MSN was released) or the
-    prior. A uniform marginal makes the targets equipartitioned and so undoes
-    any other prior; hence the default is the prior, which is our choice, as
-    the paper's is not published. docs/results.md measures all three: without
-    a marginal much is lost.
+    prior. A uniform marginal makes the targets equipartitioned and so works
+    against any other prior; hence the default is the prior, which is our
+    choice, as the paper's is not published. docs/results.md measures all
+    three: without a marginal much is lost under a steep prior.
 
     Deviation from the MSN release: prototypes get the true gradient, where
     the release sums it over ranks (a factor that AdamW cancels).
