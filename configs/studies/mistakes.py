@@ -6,10 +6,11 @@ The divergence the wrong way round, KL(prior || p_bar); p_bar of each eighth of
 the batch, as eight ranks have it that do not reduce it; prototypes that never
 move.
 
-The first two are of the term. Sinkhorn's marginal carries the prior as well, so
-they are made once beside it, as shipped, and once with the marginal off, where
-the term acts alone. (The second was added when the first had shown no cost, and
-studies/prior.py none of a weight of 0; its own tests were named before its runs.)
+Two of them are of the term. Sinkhorn's marginal carries the prior as well, so
+all are made once beside it, as the library has it, and once with the marginal
+off, where the term acts alone. (The second was added when the first had shown
+no cost, and studies/prior.py none of a weight of 0; its own tests were named
+before its runs.)
 """
 
 _base_ = ['../_base_/studies/long_tail.py']

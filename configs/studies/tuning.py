@@ -6,9 +6,10 @@ The rates are tried with one seed that no other study uses, on class-balanced
 data in shuffled batches. The rule, fixed before any run: the rate with the best
 mean of the linear probe and k-NN on the class. Two grids were added when the
 first had run, in which all but MAE were best at its highest rate, MAE did not
-beat its untrained network and data2vec was far behind the others, whose epochs
-cost three times and twice as much: a higher rate for all, and longer trainings for these two,
-of about the others' cost. What came out stands in docs/results.md.
+beat its untrained network and data2vec was far behind the others: a higher rate
+for all, and longer trainings for these two, whose epochs cost a third and a half
+of the others', up to about the same cost. What came out stands in
+docs/results.md.
 """
 
 _base_ = ['../_base_/studies/small.py']

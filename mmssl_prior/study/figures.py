@@ -49,7 +49,7 @@ def plot_contrast(path: str | Path, contrast: Contrast, rows: Sequence[Row]) -> 
     Args:
         path: File to write; its ending names the format.
         contrast: What is compared.
-        rows: Its numbers, of which there is at least one.
+        rows: Its numbers; at least one metric has a mean.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -58,7 +58,7 @@ def plot_contrast(path: str | Path, contrast: Contrast, rows: Sequence[Row]) -> 
     units = units_of((m for m in contrast.metrics if any(m in row.means for row in rows)), rows)
     heights = HEIGHTS if any(row.differences for row in rows) else HEIGHTS[:1]
     # Many panels stand side by side, even where that is narrow: a column of eight is not looked at.
-    abreast = min(max(-(-len(units) // MOST_ROWS), 1), 3)
+    abreast = min(-(-len(units) // MOST_ROWS), 3)
     width = min(max(MARGIN + placing.slots * 0.32, NARROWEST), WIDEST / abreast)
     lines = -(-len(units) // max(int(WIDEST // width), 1))
     columns = -(-len(units) // lines)
